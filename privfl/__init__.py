@@ -1,0 +1,54 @@
+"""Harden the federated learning you have.
+
+>>> from privfl import Pipeline
+>>> from privfl.defenses.dp import Clip
+>>> shield = Pipeline(Clip(1.0))
+>>> shield.contract.enforced_by
+'client'
+
+Names are resolved on first use, so that importing the package costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from privfl.core import CompositionError, Layout, PlanError, ProtocolAbort, Unit, Vantage
+    from privfl.federation import Federation
+    from privfl.pipeline import Pipeline
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "CompositionError": "privfl.core",
+    "Federation": "privfl.federation",
+    "Layout": "privfl.core",
+    "Pipeline": "privfl.pipeline",
+    "PlanError": "privfl.core",
+    "ProtocolAbort": "privfl.core",
+    "Unit": "privfl.core",
+    "Vantage": "privfl.core",
+}
+
+__all__ = [
+    "CompositionError",
+    "Federation",
+    "Layout",
+    "Pipeline",
+    "PlanError",
+    "ProtocolAbort",
+    "Unit",
+    "Vantage",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its room."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'privfl' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)

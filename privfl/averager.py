@@ -1,0 +1,120 @@
+"""Averaging lists of weights round after round."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from privfl.core import (
+    CompositionError,
+    Layout,
+    Model,
+    State,
+    Weights,
+    decode,
+    encode,
+    require,
+)
+from privfl.rounds import Line, Release
+
+if TYPE_CHECKING:
+    from privfl.pipeline import Pipeline
+
+
+class Averager:
+    """Average what clients trained, under a pipeline, and remember what the next round needs.
+
+    Updates are taken relative to the model: to a module as it stands at the call (it must hold the
+    weights the clients started from), else to this averager's own last result.
+
+    Attributes:
+        release: of the last call.
+
+    >>> from torch import nn
+    >>> from privfl import Pipeline
+    >>> model = nn.Linear(2, 1)
+    >>> averager = Pipeline().averager(model)
+    >>> _ = model.load_state_dict(averager([model.state_dict()] * 3))
+    >>> print(averager.release)
+    3 of 3
+    """
+
+    def __init__(self, pipeline: "Pipeline", model: Model, *, layout: Layout | None = None) -> None:
+        """Read the layout of ``model`` and refuse one that the pipeline cannot serve."""
+        self.pipeline = pipeline
+        self.layout = Layout.of(model) if layout is None else layout
+        require_fit(pipeline, self.layout)
+        self.release: Release | None = None
+        self._model = model
+        self._state: State = None
+
+    def __call__(
+        self,
+        states: Sequence[Model],
+        *,
+        n_examples: Sequence[float] | Tensor | None = None,
+    ) -> Weights:
+        """Return the new weights, of the same kind as the model's."""
+        layout, base = self.layout, self._model
+        require(len(states) > 0, "states must hold at least one client's weights", "none")
+        start = layout.flatten(base)
+        statistics = self._statistics(states, base)
+        self.release = self.pipeline.aggregate(
+            layout.stack(states, minus=base).to(start.device),
+            n_examples=n_examples,
+            state=self._state,
+            statistics=statistics,
+            model=model_hash(start),
+        )
+        self._state = self.release.state
+        weights = layout.unflatten(
+            start + self.release.update,
+            base,
+            statistics=None
+            if statistics is None
+            else layout.flatten_statistics(base) + self.release.statistics,
+        )
+        if not isinstance(base, nn.Module):
+            self._model = weights
+        return weights
+
+    def _statistics(self, states: Sequence[Model], base: Model) -> Tensor | None:
+        if not self.layout.statistics_dim:
+            return None
+        rows = torch.stack([self.layout.flatten_statistics(state) for state in states])
+        return rows - self.layout.flatten_statistics(base)
+
+    def state_dict(self) -> dict[str, object]:
+        """Return what the next round needs, to keep beside a checkpoint of the model."""
+        return {"pipeline": repr(self.pipeline), "state": encode(self._state)}
+
+    def load_state_dict(self, state: Mapping[str, object]) -> None:
+        """Go on from what `state_dict` returned, under the same pipeline."""
+        wanted = "The state must come from an averager of this pipeline"
+        require(state.get("pipeline") == repr(self.pipeline), wanted, state.get("pipeline"))
+        kept = state.get("state")
+        require(isinstance(kept, bytes), "The state's entry 'state' holds bytes", type(kept))
+        self._state = decode(kept)  # type: ignore[arg-type]
+
+
+def require_fit(line: Line, layout: Layout) -> None:
+    """Refuse running statistics where they would be noised or hidden in a sum (rule R1)."""
+    contract = line.contract
+    if not layout.statistics_dim or (not contract.claims_privacy and contract.sees == "each"):
+        return
+    other = contract.author("noise" if contract.claims_privacy else "sees")
+    raise CompositionError(
+        "R1",
+        (other, "running statistics"),
+        f"The model has {layout.statistics_dim} running statistics (BatchNorm). They are not "
+        f"updates, so {other!r} must not touch them, and nothing may travel beside it",
+        "Keep them local with Layout.of(model, statistics='local'), or replace BatchNorm by "
+        "GroupNorm",
+    )
+
+
+def model_hash(vector: Tensor) -> bytes:
+    """Hash the weights that were broadcast."""
+    return hashlib.sha256(encode(vector)).digest()

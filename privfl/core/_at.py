@@ -1,0 +1,39 @@
+"""Everything a part may know where it stands."""
+
+import hashlib
+from dataclasses import dataclass, field
+
+from privfl.core._cohort import Cohort
+from privfl.core._contract import Contract
+from privfl.core._encoding import State
+from privfl.core._plan import Plan
+from privfl.crypto import Stream
+
+
+@dataclass(frozen=True)
+class At:
+    """Give a part the public facts of its place, its state and its randomness.
+
+    Attributes:
+        cohort, plan, contract: who takes part, and the two folds in front of the part.
+        round, pass_index: counted from 0.
+        session: hash of pipeline, cohort, round and a fresh nonce: no two sums share one.
+        public: what everybody knows of this part's past.
+        state: what only the one who runs it remembers.
+        generator: the caller's own randomness; noise comes from here.
+    """
+
+    cohort: Cohort
+    plan: Plan
+    contract: Contract
+    round: int
+    pass_index: int
+    session: bytes
+    public: State = None
+    state: State = field(default=None, repr=False)
+    generator: Stream = field(default_factory=Stream, repr=False)
+
+    def shared(self, label: str) -> Stream:
+        """Return randomness that every party of the session draws alike (signs, supports)."""
+        material = self.session + f"shared/{label}/{self.pass_index}".encode()
+        return Stream(hashlib.sha256(material).digest())

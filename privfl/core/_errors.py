@@ -1,0 +1,46 @@
+"""The three ways a composition or a round says no."""
+
+from collections.abc import Sequence
+
+
+class CompositionError(ValueError):
+    """Parts of a pipeline contradict each other.
+
+    Attributes:
+        rule: the number of the soundness rule that refuses, such as ``"R8"``.
+        parts: the two sides of the contradiction, as data (one where a part stands alone).
+        fix: what to write instead.
+
+    >>> raise CompositionError("R8", ("Krum", "SecAgg"), "Krum needs rows", "Use Mean()")
+    Traceback (most recent call last):
+    ...
+    privfl.core._errors.CompositionError: [R8] Krum needs rows.
+      Use Mean().
+    """
+
+    def __init__(self, rule: str, parts: Sequence[object], reason: str, fix: str) -> None:
+        """Store the rule, the parts and the fix, and say them."""
+        self.rule, self.parts, self.reason, self.fix = rule, tuple(parts), reason, fix
+        super().__init__(f"[{rule}] {reason}.\n  {fix}.")
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        """Rebuild from the four values, so that it crosses a process."""
+        return type(self), (self.rule, self.parts, self.reason, self.fix)
+
+
+class PlanError(CompositionError):
+    """A sound pipeline meets a number of clients or a size it cannot serve.
+
+    >>> issubclass(PlanError, CompositionError) and issubclass(PlanError, ValueError)
+    True
+    """
+
+
+class ProtocolAbort(RuntimeError):
+    """A round ended without a release. The text holds public values only.
+
+    >>> raise ProtocolAbort("2 of 10 clients answered, 7 are needed")
+    Traceback (most recent call last):
+    ...
+    privfl.core._errors.ProtocolAbort: 2 of 10 clients answered, 7 are needed
+    """

@@ -1,0 +1,203 @@
+"""The kind of part that turns rows into one vector."""
+
+import math
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from privfl.core import (
+    At,
+    CompositionError,
+    Contract,
+    Plan,
+    PlanError,
+    Relation,
+    Rows,
+    State,
+    joint_factor,
+    require,
+    require_finite,
+    require_matrix,
+)
+from privfl.parts._part import Part
+
+BLOCK = 4096  # columns at a time: a block of 100 float64 rows stays in cache
+
+
+class Aggregator(Part):
+    """Turn rows into one vector: (n, d) -> (d,).
+
+    A rule gives either ``columns`` (a coordinate-wise rule, one pass) or ``mixture`` of the rows,
+    computed from the n x n ``statistic`` (two passes); then it also runs on what does not fit in
+    memory. Otherwise it overrides ``__call__``.
+
+    Guarantees:
+        - Permuting the rows does not change a bit of the result: rows are put in canonical order.
+        - The result keeps dtype and device, and the input is not changed.
+        - Non-finite rows, a wrong shape and too few rows raise a ValueError.
+    """
+
+    @property
+    def linear(self) -> bool:
+        """Whether the rule is a weighted mean, so that it needs the sum only."""
+        return False
+
+    @property
+    def min_rows(self) -> int:
+        """The fewest rows for which the rule keeps its promise."""
+        return 1
+
+    def __call__(self, updates: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Aggregate ``updates`` (n, d), optionally with public ``weights`` (n,): -> (d,)."""
+        require_matrix(updates)
+        require_finite(updates)
+        self.require_rows(len(updates))
+        if weights is not None:
+            require_weights(weights, len(updates))
+        order = canonical_order(updates)
+        updates = updates[order]
+        return self._aggregate(updates, None if weights is None else weights[order])
+
+    def _aggregate(self, updates: Tensor, weights: Tensor | None) -> Tensor:
+        """Run the rule over column blocks of finite rows in canonical order."""
+        mixture = self.mixture(self._statistic(updates), weights) if self._mixes else None
+        out = []
+        for block in updates.split(BLOCK, dim=1):
+            if mixture is not None:
+                # float64: a mixture of half-precision rows must not round before the last step
+                block = mixture.to(block.device) @ block.double()
+            out.append(self.columns(block, None if self._mixes else weights).to(updates.dtype))
+        return torch.cat(out)
+
+    def _statistic(self, updates: Tensor) -> Tensor:
+        blocks = (self.statistic(block) for block in updates.split(BLOCK, dim=1))
+        total = next(blocks)
+        for block in blocks:
+            total = total + block
+        return total
+
+    @property
+    def _mixes(self) -> bool:
+        return type(self).mixture is not Aggregator.mixture
+
+    def statistic(self, block: Tensor) -> Tensor:
+        """Return the part of the Gram matrix that a block (n, b) adds: -> (n, n) float64.
+
+        Rows are centred by their coordinate-wise median first: distances stay the same, and the
+        Gram difference of raw rows, or of rows with one far outlier, would cancel to noise.
+        """
+        centred = block.double()
+        centred = centred - centred.median(dim=0).values
+        return centred @ centred.T
+
+    def mixture(self, statistic: Tensor, weights: Tensor | None = None) -> Tensor | None:
+        """Return which mixtures of the rows to hand to ``columns``: (n, n) -> (k, n) float64."""
+        del statistic, weights
+        return None
+
+    def columns(self, block: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Aggregate a block of columns: (k, b) -> (b,). The default takes the only row."""
+        del weights
+        return block[0]
+
+    def apply(self, rows: Rows, at: At) -> Tensor:
+        """Aggregate what the opener holds: -> (d,). The default runs on the rows' means."""
+        del at
+        return self(rows.means)
+
+    def settle(self, rows: Rows, made: Tensor, at: At) -> State:
+        """Return the rule's next private state; it must be a function of releases (rule R25)."""
+        del rows, made
+        return at.state
+
+    def sensitivity(self, clip_norm: float, n: float, relation: Relation) -> float | None:
+        """Return how far one client moves the result (L2), or None where no bound is known."""
+        del clip_norm, n, relation
+        return None
+
+    def without(self, rejected: int) -> Self:
+        """Return the rule for ``rejected`` rows fewer: n falls, n_byzantine does not (R17)."""
+        del rejected
+        return self
+
+    def require_rows(self, n: int) -> None:
+        """Raise a PlanError unless ``n`` rows meet the rule's precondition."""
+        if n < self.min_rows:
+            raise PlanError(
+                "R17",
+                (self, n),
+                f"{self!r} needs at least {self.min_rows} rows. Found {n}",
+                f"Use at least {self.min_rows} clients (or groups), or a smaller n_byzantine",
+            )
+
+    def check(self, given: Contract) -> Contract:
+        """Refuse a rule that compares updates where only their sum is seen (rule R8)."""
+        if given.where == "result":
+            other = given.author("where")
+            raise CompositionError(
+                "R33", (other, self), f"{other!r} and {self!r} both aggregate", "Keep one"
+            )
+        protocol = given.author("sees")
+        if not self.linear and given.rows == "sum":
+            raise CompositionError(
+                "R8",
+                (protocol, self),
+                f"{self!r} compares single updates, but {protocol!r} shows only their sum",
+                f"Either use Mean(), or Grouped({protocol!r}, size=5): "
+                f"{type(self).__name__} then compares group sums",
+            )
+        if not self.linear and given.weighting != "uniform":
+            weigh = given.author("weighting")
+            raise CompositionError(
+                "R33",
+                (weigh, self),
+                f"{weigh!r} weighs a mean by example counts, and {self!r} takes no mean of them",
+                "Drop Weigh, or use Mean()",
+            )
+        return given.but(self, where="result")
+
+    def plan(self, given: Plan, contract: Contract, public: State) -> Plan:
+        """Check the precondition, and say how far one client can move the release."""
+        del public
+        if not self.linear:
+            self.require_rows(given.n_rows)
+        average = math.sqrt(given.n_clients) if self.linear else 1.0
+        return given.but(
+            sensitivity=self._sensitivities(given, contract),
+            release_std=math.hypot(given.release_std, given.row_std / average),
+        )
+
+    def _sensitivities(self, given: Plan, contract: Contract) -> dict[Relation, float]:
+        """Bound the joint move of body and scalars; scalars are always averaged (rule R7)."""
+        n = given.total_weight if self.linear else given.n_rows
+        tail = math.sqrt(joint_factor(contract.scalars) ** 2 - 1)
+        out = {}
+        for relation in Relation:
+            body = self.sensitivity(given.clip_norm, n, relation)
+            if body is not None:
+                mean = tail * relation.change(given.clip_norm) / n if tail else 0.0
+                out[relation] = math.hypot(body, mean)
+        return out
+
+
+def require_weights(weights: Tensor, n: int) -> None:
+    """Raise a ValueError unless ``weights`` are ``n`` finite numbers from 0 up, not all 0."""
+    wanted = f"weights must be {n} finite numbers from 0 up, not all 0"
+    good = isinstance(weights, Tensor) and weights.shape == (n,)
+    good = good and bool(torch.isfinite(weights).all() and weights.min() >= 0 and weights.sum() > 0)
+    require(good, wanted, weights if not isinstance(weights, Tensor) else weights.tolist())
+
+
+def canonical_order(updates: Tensor) -> list[int]:
+    """Order rows (n, d) by their bytes, so that every later sum is the same for any order.
+
+    A Gram matrix changes its last bits when rows are permuted; only a fixed order repeats it.
+    """
+    rows = updates.detach().cpu().contiguous().view(torch.uint8).numpy()
+    keys = [row[:256].tobytes() for row in rows]  # a prefix decides unless rows start alike
+    if len(set(keys)) < len(keys):
+        keys = [row.tobytes() for row in rows]
+    return sorted(range(len(keys)), key=keys.__getitem__)
+
+

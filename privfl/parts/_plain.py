@@ -1,0 +1,71 @@
+"""The neutral protocol: updates travel as they are."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NoReturn
+
+import torch
+from torch import Tensor
+
+from privfl.core import At, Contract, Party, Plan, ProtocolAbort, Rows, State, decode, encode
+from privfl.parts._sum_protocol import Replies, SumProtocol, Turn
+
+
+@dataclass(frozen=True)
+class Plain(SumProtocol):
+    """Send each update to the server as it is. The server sees each one.
+
+    Transport encryption is the carrier's business; against the server Plain hides nothing.
+
+    >>> Plain().stages
+    ('upload',)
+    """
+
+    def reply(self, letter: bytes, vector: Callable[[], Tensor], me: Party, at: At) -> Turn:
+        """Upload the vector."""
+        del me, at
+        if decode(letter) != "upload":
+            refuse("a letter that asks for no upload")
+        return Turn(encode(vector()))
+
+    def collect(self, replies: Replies, at: At) -> Turn:
+        """Ask everybody, then take one row from each reply of the planned length."""
+        if at.state is None:
+            letters = dict.fromkeys(at.cohort.members, encode("upload"))
+            return Turn(letters, "asked", stage="upload")
+        rows, rejected = {}, {}
+        for who, reply in replies:
+            try:
+                rows[who] = read_vector(reply, at.plan.dim)
+            except ProtocolAbort as error:
+                rejected[who] = str(error)
+        if not rows:
+            raise ProtocolAbort(f"None of {len(at.cohort)} clients sent a usable update")
+        members = tuple(who for who in at.cohort.members if who in rows)
+        sums = torch.stack([rows[who] for who in members])
+        return Turn(rows=Rows(sums, tuple((who,) for who in members)), rejected=rejected)
+
+    def plan(self, given: Plan, contract: Contract, public: State) -> Plan:
+        """Count the bytes of one float32 vector each way."""
+        given = super().plan(given, contract, public)
+        return given.but(bytes_up=4 * given.dim, bytes_down=4 * (given.body + given.statistics))
+
+    def describe(self, plan: Plan, contract: Contract) -> str:
+        """Say that nothing is hidden."""
+        del plan, contract
+        return "each update travels to the server as it is"
+
+
+def read_vector(reply: bytes, dim: int) -> Tensor:
+    """Read a vector of ``dim`` numbers from a reply, or abort with what was found."""
+    vector = decode(reply, largest=16 * dim + 1024)
+    if not isinstance(vector, Tensor):
+        refuse("a reply that holds no vector")
+    if vector.shape != (dim,):
+        refuse(f"a vector of shape {tuple(vector.shape)}, planned was ({dim},)")
+    return vector
+
+
+def refuse(found: str) -> NoReturn:
+    """Abort because of a letter that does not fit."""
+    raise ProtocolAbort(f"Found {found}")

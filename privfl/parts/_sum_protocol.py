@@ -1,0 +1,68 @@
+"""The kind of part that says how updates travel."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from privfl.core import At, Contract, Party, Plan, Rows, State
+from privfl.parts._part import Part
+
+Replies = Iterable[tuple[Party, bytes]]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Answer of one side of a protocol.
+
+    Attributes:
+        letters: one letter to send (a client), or one for each party addressed (the server).
+        state: what this side keeps until its next turn: a value.
+        rows: the opened sums, once this side holds them.
+        rejected: parties whose reply could not be used, with the public reason.
+        stage: the stage that the server's letters belong to.
+    """
+
+    letters: bytes | Mapping[Party, bytes] = b""
+    state: State = field(default=None, repr=False)
+    rows: Rows | None = field(default=None, repr=False)
+    rejected: Mapping[Party, str] = field(default_factory=dict)
+    stage: str = ""
+
+
+class SumProtocol(Part):
+    """Carry vectors from clients to the opener, both sides without any I/O.
+
+    Each side is a function from a letter and a state to a letter and a state: no socket, no clock.
+    """
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of the stages in order, for ``drop=``, wires and reports."""
+        return ("upload",)
+
+    def min_survivors(self, n: int) -> int:
+        """Return the fewest members in the smallest sum that anybody sees."""
+        del n
+        return 1
+
+    def n_rows(self, n: int) -> int:
+        """Return how many rows the aggregator gets from ``n`` clients."""
+        return n
+
+    def reply(self, letter: bytes, vector: Callable[[], Tensor], me: Party, at: At) -> Turn:
+        """Take a client's turn. ``vector()`` asks for its update when it is needed."""
+        raise NotImplementedError
+
+    def collect(self, replies: Replies, at: At) -> Turn:
+        """Take the server's turn; ``at.state`` None asks for the first letters."""
+        raise NotImplementedError
+
+    def check(self, given: Contract) -> Contract:
+        """Move behind the clients."""
+        return given.but(self, where="rows")
+
+    def plan(self, given: Plan, contract: Contract, public: State) -> Plan:
+        """Set the rows that the aggregator gets."""
+        del contract, public
+        return given.but(n_rows=self.n_rows(given.n_clients))

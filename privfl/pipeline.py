@@ -1,0 +1,323 @@
+"""The agreement that both sides run."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from privfl.averager import Averager, require_fit
+from privfl.core import (
+    SERVER,
+    Cohort,
+    CompositionError,
+    Layout,
+    Model,
+    Party,
+    Plan,
+    Scalar,
+    State,
+    Weights,
+    require,
+    require_count,
+    require_matrix,
+)
+from privfl.crypto import Stream
+from privfl.explain import Explanation, explain
+from privfl.parts import Part
+from privfl.parts._weigh import COUNT
+from privfl.rounds import (
+    Line,
+    Opening,
+    Release,
+    Setting,
+    Wire,
+    dropping,
+    in_process,
+    on_device_of,
+)
+from privfl.views import Tape, Transcript
+
+
+class Pipeline(Line):
+    """State what clients and server do to an update, in order, and refuse contradictions.
+
+    Reading order is the update's way from the client to whoever opens it; there it is undone in
+    reverse. A missing protocol is `Plain()`, a missing aggregator `Mean()`. Where a part stands
+    says who runs it: before the protocol the client, behind it the opener.
+
+    Raises:
+        CompositionError: where two parts contradict each other, with the rule, both parts, the fix.
+
+    >>> import torch
+    >>> from privfl import Pipeline
+    >>> from privfl.defenses.dp import Clip
+    >>> shield = Pipeline(Clip(1.0))
+    >>> shield.aggregate(torch.tensor([[3.0, 4.0], [0.0, 0.0]])).update
+    tensor([0.3000, 0.4000])
+    """
+
+    def aggregate(
+        self,
+        updates: Tensor,
+        *,
+        n_examples: Sequence[float] | Tensor | None = None,
+        scalars: Mapping[str | Scalar, Sequence[float] | Tensor] | None = None,
+        cohort: Cohort | Sequence[Party] | None = None,
+        state: State = None,
+        round: int | None = None,
+        drop: Mapping[Party, str] | None = None,
+        generator: Stream | torch.Generator | None = None,
+        nonce: bytes | None = None,
+        transcript: bool = False,
+        statistics: Tensor | None = None,
+        model: bytes = b"",
+    ) -> Release:
+        """Run one whole round, protocol included, over a matrix of updates.
+
+        Args:
+            updates: (n, d), one row a client.
+            n_examples: (n,) example counts, for a pipeline with `Weigh`.
+            scalars: (n,) values of each scalar, by name or by a declaration of their own.
+            cohort: names, public weights or owned coordinates of the rows.
+            state: ``release.state`` of the last round, for a pipeline that remembers.
+            round: its number; None counts on from ``state``.
+            drop: the stage from which a client is gone, by client.
+            generator: None for secure noise; a generator repeats a run and marks it (R28).
+            nonce: 16 bytes, to replay a round; None draws a fresh one.
+            transcript: record the letters, for ``release.transcript.view(vantage)``.
+            statistics: (n, s) running statistics, averaged apart.
+            model: hash of the broadcast weights, bound into the session.
+
+        Raises:
+            ValueError: for updates of a wrong shape, missing scalars, an unknown stage.
+            PlanError: where n or d does not fit a part.
+            ProtocolAbort: where the round ends without a release.
+        """
+        self._refuse_trainer()
+        require_matrix(updates)
+        cohort = Cohort.of(len(updates) if cohort is None else cohort)
+        wanted = f"cohort must name one client for each of {len(updates)} updates"
+        require(len(cohort) == len(updates), wanted, f"{len(cohort)} members")
+        values, declared = self._values(n_examples, scalars or {}, len(updates))
+        opening = Opening.fresh(
+            self,
+            cohort,
+            updates.shape[1],
+            statistics=0 if statistics is None else statistics.shape[1],
+            scalars=declared,
+            round=_round_number(round, state),
+            model=model,
+            nonce=nonce,
+            public=_public(state),
+        )
+        rows = updates if statistics is None else torch.cat([updates, statistics], dim=1)
+        place = {who: k for k, who in enumerate(cohort.members)}
+
+        def update_of(who: Party) -> tuple[Tensor, dict[str, float]]:
+            k = place[who]
+            return rows[k], {name: float(value[k]) for name, value in values.items()}
+
+        release = self.run(
+            opening, update_of, state=state, drop=drop, generator=generator, transcript=transcript
+        )
+        return on_device_of(release, updates)
+
+    def run(
+        self,
+        opening: Opening,
+        update_of: Callable[[Party], tuple[Tensor, Mapping[str, float]]],
+        *,
+        state: State = None,
+        drop: Mapping[Party, str] | None = None,
+        generator: Stream | torch.Generator | None = None,
+        transcript: bool = False,
+        rogues: Mapping[Party, Line] | None = None,
+    ) -> Release:
+        """Run an opened round in this process, asking ``update_of(client)`` when it is needed."""
+        tape = Tape()
+
+        def wrap(deliver: Wire) -> Wire:
+            deliver = tape.recording(deliver) if transcript else deliver
+            return dropping(deliver, drop, self.protocol.stages) if drop else deliver
+
+        release = in_process(
+            self,
+            opening,
+            update_of,
+            state=state,
+            wrap=wrap,
+            generator=Stream.of(generator),
+            rogues=rogues,
+        )
+        return self._with_transcript(release, tape) if transcript else release
+
+    def average(
+        self,
+        states: Sequence[Model],
+        model: Model,
+        *,
+        n_examples: Sequence[float] | Tensor | None = None,
+        layout: Layout | None = None,
+    ) -> Weights:
+        """Average clients' weights under the pipeline: the one-line change in a training loop.
+
+        Args:
+            states: what each client trained from ``model``: state_dicts or lists of arrays.
+            model: what they started from.
+            n_examples: (n,) example counts, for a pipeline with `Weigh`.
+            layout: where not everything trains, see `Layout.of`.
+
+        Returns:
+            New weights of the same kind as ``model``'s, with its dtypes and devices.
+
+        Raises:
+            ValueError: for weights that do not fit, or a pipeline that remembers.
+
+        >>> from torch import nn
+        >>> model = nn.Linear(2, 1)
+        >>> states = [nn.Linear(2, 1).state_dict() for _ in range(3)]
+        >>> model.load_state_dict(Pipeline().average(states, model))
+        <All keys matched successfully>
+        """
+        if self.has_memory:
+            raise ValueError(
+                f"{self!r} remembers from round to round, and average() forgets. "
+                "Use averager = shield.averager(model), then averager(states)."
+            )
+        return self.averager(model, layout=layout)(states, n_examples=n_examples)
+
+    def averager(self, model: Model, *, layout: Layout | None = None) -> Averager:
+        """Return `average` with a memory: round number, adaptive state, and the last release."""
+        return Averager(self, model, layout=layout)
+
+    def plan(
+        self,
+        *,
+        n_clients: int,
+        dim: int | None = None,
+        model: Model | Layout | None = None,
+        scalars: tuple[Scalar, ...] = (),
+        public: Mapping[Party, State] | None = None,
+    ) -> Plan:
+        """Return the numbers of a round of ``n_clients`` updates of ``dim`` coordinates."""
+        return self._setting(n_clients, dim, model, scalars, public).plan
+
+    def start(self, *, n_clients: int, dim: int | None = None, model: Model | Layout | None = None) -> State:
+        """Return the state before the first round."""
+        opening = self._setting(n_clients, dim, model, (), None).opening
+        return {"round": 0, "public": dict(opening.public), "private": {}}
+
+    def explain(
+        self,
+        *,
+        n_clients: int,
+        dim: int | None = None,
+        model: Model | Layout | None = None,
+        rounds: int = 1,
+        delta: float = 1e-5,
+    ) -> Explanation:
+        """Say what runs, who sees what, bounds, bytes, epsilon against whom, and whether it trains.
+
+        >>> from privfl.defenses.dp import Clip
+        >>> print(Pipeline(Clip(1.0)).explain(n_clients=10, dim=1000).forecast)
+        no noise
+        """
+        return explain(self._setting(n_clients, dim, model, (), None), rounds=rounds, delta=delta)
+
+    def _setting(
+        self,
+        n_clients: int,
+        dim: int | None,
+        model: Model | Layout | None,
+        scalars: tuple[Scalar, ...],
+        public: Mapping[Party, State] | None,
+    ) -> Setting:
+        require_count("n_clients", n_clients, least=1)
+        wanted = "Say how large an update is, by dim= or by model="
+        require((dim is None) != (model is None), wanted, f"dim={dim} and model={type(model)}")
+        statistics = 0
+        if model is not None:
+            layout = model if isinstance(model, Layout) else Layout.of(model)
+            require_fit(self, layout)
+            dim, statistics = layout.dim, layout.statistics_dim
+        require_count("dim", dim or 0, least=1)
+        opening = Opening.fresh(
+            self,
+            n_clients,
+            dim or 0,
+            statistics=statistics,
+            scalars=scalars,
+            nonce=bytes(16),
+            public=public,
+        )
+        return Setting(self, opening)
+
+    def _values(
+        self,
+        n_examples: Sequence[float] | Tensor | None,
+        scalars: Mapping[str | Scalar, Sequence[float] | Tensor],
+        n: int,
+    ) -> tuple[dict[str, Sequence[float] | Tensor], tuple[Scalar, ...]]:
+        """Return the values of all scalars by name, and the declarations that are not a part's."""
+        own = {scalar.name for scalar in self.scalars}
+        declared = tuple(key for key in scalars if isinstance(key, Scalar) and key.name not in own)
+        values = {key.name if isinstance(key, Scalar) else key: v for key, v in scalars.items()}
+        if n_examples is not None:
+            values |= self._example_counts(n_examples, own)
+        known = own | {scalar.name for scalar in declared}
+        wanted = f"scalars are declared by a part or by a Scalar; known are {sorted(known)}"
+        require(set(values) <= known, wanted, sorted(set(values) - known))
+        missing = sorted(known - set(values))
+        fix = "Pass n_examples=" if missing == [COUNT] else "Pass scalars={name: values}"
+        require(not missing, "The pipeline needs a value of each scalar", f"none of {missing}", fix)
+        for name, value in values.items():
+            require(len(value) == n, f"{name} must hold {n} values, one a client", len(value))
+        return values, declared
+
+    def _example_counts(
+        self, n_examples: Sequence[float] | Tensor, own: set[str]
+    ) -> dict[str, Sequence[float] | Tensor]:
+        if COUNT in own:
+            return {COUNT: n_examples}
+        if "uniform_weights" in self.accepting:
+            return {}
+        raise ValueError(
+            f"{self!r} gives each client the same weight, and n_examples= was passed. Add "
+            "Weigh(max_examples=…) before the protocol, or accept={'uniform_weights'} knowingly."
+        )
+
+    def _refuse_trainer(self) -> None:
+        if self.trainer is not None:
+            raise CompositionError(
+                "R33",
+                (self.trainer,),
+                f"{self.trainer!r} trains, and there are updates already",
+                "Use Federation, or leave the Trainer out",
+            )
+
+    def _with_transcript(self, release: Release, tape: Tape) -> Release:
+        kept = release.state["clients"] if isinstance(release.state, dict) else {}
+        server = self.contract.opener == "server"
+        transcript = Transcript(
+            posted=tuple(tape.posted),
+            opened=release.opened,
+            openers=frozenset({SERVER} if server else release.survivors),
+            release=release.update,
+            states=kept,
+        )
+        return replace(release, transcript=transcript)
+
+
+def _round_number(round: int | None, state: State) -> int:
+    if round is not None:
+        require_count("round", round)
+        return round
+    return int(state.get("round", 0)) if isinstance(state, Mapping) else 0  # type: ignore[arg-type]
+
+
+def _public(state: State) -> Mapping[Party, State]:
+    if state is None:
+        return {}
+    require(isinstance(state, Mapping), "state is a release's state", type(state).__name__)
+    return state.get("public", {})  # type: ignore[union-attr, return-value]

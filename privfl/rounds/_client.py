@@ -1,0 +1,164 @@
+"""The client's half of a round."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from privfl.core import Party, ProtocolAbort, State, decode, encode, require
+from privfl.crypto import Stream
+from privfl.parts import Wrapper
+from privfl.rounds._envelope import Envelope, fields
+from privfl.rounds._line import Line
+from privfl.rounds._opened import open_rows
+from privfl.rounds._opening import Opening
+from privfl.rounds._setting import Setting
+
+Update = Callable[[], tuple[Tensor, Mapping[str, float]]]
+
+
+def respond(
+    pipeline: Line,
+    me: Party,
+    letter: bytes,
+    kept: bytes,
+    update: Update,
+    *,
+    generator: Stream | None = None,
+) -> tuple[bytes, bytes]:
+    """Take a client's turn: a letter and what it kept -> its reply and what it keeps.
+
+    There is no client object: what stands between two letters is bytes (empty at first), so a
+    client may be another process each time.
+
+    Args:
+        pipeline: the client's own; it never takes the server's numbers.
+        me: this client's name in the cohort.
+        letter: from the server.
+        kept: what the last turn returned, also across rounds.
+        update: asked for ``(vector, scalars)`` when the protocol needs it, and not before.
+        generator: randomness of the noise; None is the operating system's.
+
+    Raises:
+        ProtocolAbort: where a letter does not fit this client's pipeline, state or session.
+    """
+    memory = dict(fields(decode(kept))) if kept else {}
+    envelope = Envelope.read(letter)
+    if envelope.opening is not None:
+        memory = _enter(pipeline, me, envelope, memory)
+    if "opening" not in memory:
+        raise ProtocolAbort("A letter of a round that was never opened")
+    setting = Setting(pipeline, Opening.from_state(memory["opening"]))
+    if envelope.session != setting.session:
+        raise ProtocolAbort("A letter of another session")
+    turn = _Client(setting, me, memory, generator or Stream(), update).turn(envelope)
+    return turn, encode(memory)
+
+
+def _enter(
+    pipeline: Line, me: Party, envelope: Envelope, memory: Mapping[Party, State]
+) -> dict[Party, State]:
+    """Check the opening of a pass; the first one settles the last round and forgets it."""
+    opening = Opening.from_state(envelope.opening)
+    if opening.fingerprint != pipeline.fingerprint:
+        raise ProtocolAbort("The server runs another pipeline than this client")
+    if me not in opening.present:
+        raise ProtocolAbort("The server opened a round that this client is not in")
+    seen = memory.get("seen", ())
+    if opening.pass_index:
+        before = Opening.from_state(memory.get("opening"))
+        if (before.nonce, before.pass_index + 1) != (opening.nonce, opening.pass_index):
+            raise ProtocolAbort("A pass that does not follow this client's last one")
+        return {**memory, "opening": opening.to_state(), "protocol": None}
+    if opening.nonce in seen:  # type: ignore[operator]
+        raise ProtocolAbort("A session that was used before")
+    return {
+        "seen": (*seen, opening.nonce),  # type: ignore[misc]
+        "parts": _settled(pipeline, memory, envelope.outcome),
+        "opening": opening.to_state(),
+        "protocol": None,
+        "pending": {},
+    }
+
+
+def _settled(
+    pipeline: Line, memory: Mapping[Party, State], outcome: State
+) -> Mapping[Party, State]:
+    """Settle each wrapper's private state, now that the last round's outcome is known."""
+    parts = dict(fields(memory.get("parts", {})))
+    pending = fields(memory.get("pending", {}))
+    if not pending:
+        return parts
+    setting = Setting(pipeline, Opening.from_state(memory["opening"]))
+    counted = outcome == (setting.opening.nonce, True)
+    for k, (x, made) in pending.items():  # type: ignore[misc, str-unpack]
+        at = setting.at(int(k), Stream(), parts.get(k))
+        parts[k] = pipeline.client_half[int(k)].settle(x, made, at, counted)  # type: ignore[arg-type]
+    return parts
+
+
+@dataclass
+class _Client:
+    """One turn: the place where a client's values are at hand."""
+
+    setting: Setting
+    me: Party
+    memory: dict[Party, State]
+    generator: Stream
+    update: Update
+
+    def turn(self, envelope: Envelope) -> bytes:
+        line, k = self.setting.line, self.setting.line.protocol_at
+        label = f"client/{self.me}/{envelope.stage}/{self.setting.session.hex()}"
+        self.generator = self.generator.child(label)
+        at = self.setting.at(k, self.generator, self.memory.get("protocol"))
+        turn = line.protocol.reply(envelope.letter, self.vector, self.me, at)
+        self.memory["protocol"] = turn.state
+        if turn.rows is not None:
+            opened = open_rows(self.setting, turn.rows, {}, self.generator)
+            self.memory["release"] = opened.release_state()
+        reply = turn.letters if isinstance(turn.letters, bytes) else b""
+        return Envelope(envelope.session, envelope.stage, reply).to_bytes()
+
+    def vector(self) -> Tensor:
+        """Run the client half on the update; a later pass starts again at its wrapper."""
+        line, start = self.setting.line, 0
+        if self.setting.opening.pass_index:
+            start = line.multipass_at or 0
+            x = self.memory["entrance"]
+        else:
+            x = self._entered()
+        for k in range(start, line.protocol_at):
+            if k == line.multipass_at:
+                self.memory["entrance"] = x
+            x = self._apply(k, x)  # type: ignore[arg-type]
+        return x  # type: ignore[return-value]
+
+    def _entered(self) -> Tensor:
+        """Ask for the update, weigh it by the public weight, and append the declared tail."""
+        opening, contract = self.setting.opening, self.setting.contracts[0]
+        x, scalars = self.update()
+        wanted = f"update must be a floating-point vector of shape ({opening.body},)"
+        size = opening.body + opening.statistics
+        if opening.statistics:
+            wanted = f"{wanted[:-2]} + {opening.statistics} running statistics,)"
+        found = f"shape {tuple(x.shape)} of {x.dtype}"
+        require(x.shape == (size,) and x.is_floating_point(), wanted, found)
+        missing = [s.name for s in contract.scalars if s.name not in scalars]
+        names = [s.name for s in contract.scalars]
+        require(not missing, f"scalars must hold {names}", f"nothing for {missing}")
+        tail = [scalars[s.name] / s.bound for s in contract.scalars]
+        x = x * opening.cohort.weight(self.me)
+        return torch.cat([x, x.new_tensor(tail).clamp(-1, 1)])
+
+    def _apply(self, k: int, x: Tensor) -> Tensor:
+        part: Wrapper = self.setting.line.client_half[k]
+        at = self.setting.at(k, self.generator, fields(self.memory["parts"]).get(k))
+        body = x if part.covers_scalars else x[: at.plan.body]
+        made = part.apply(body, at)
+        if part.remembers and not self.setting.opening.pass_index:
+            pending = fields(self.memory["pending"])
+            self.memory["pending"] = {**pending, k: (body, made)}
+        return made if part.covers_scalars else torch.cat([made, x[at.plan.body :]])
+

@@ -1,0 +1,110 @@
+"""A whole round inside this process."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from privfl.core import Party, ProtocolAbort, State, decode
+from privfl.crypto import Stream
+from privfl.rounds._client import respond
+from privfl.rounds._drive import Wire, drive
+from privfl.rounds._envelope import fields
+from privfl.rounds._line import Line
+from privfl.rounds._opening import Opening
+from privfl.rounds._release import Release
+from privfl.rounds._server import Round
+from privfl.rounds._wires import Answer, direct
+
+UpdateOf = Callable[[Party], tuple[Tensor, Mapping[str, float]]]
+
+
+def in_process(
+    line: Line,
+    opening: Opening,
+    update_of: UpdateOf,
+    *,
+    state: State = None,
+    wrap: Callable[[Wire], Wire] | None = None,
+    generator: Stream | None = None,
+    rogues: Mapping[Party, Line] | None = None,
+) -> Release:
+    """Run both sides of a round in this process, through the same letters as anywhere.
+
+    Args:
+        line: the pipeline that server and clients run.
+        opening: the round to open.
+        update_of: asked for a client's update when the protocol asks the client.
+        state: of the last release.
+        wrap: puts wires around the direct one (dropping, tampering, recording).
+        generator: randomness of all noise; None is the operating system's.
+        rogues: clients that run another pipeline than they should.
+
+    Raises:
+        ProtocolAbort: with the first client's own reason where clients aborted.
+    """
+    generator = generator or Stream()
+    clients = _Clients(line, update_of, generator, rogues or {}, _kept(state))
+    aborts: dict[Party, str] = {}
+    answers = {who: clients.answer(who) for who in opening.cohort.members}
+    deliver = direct(answers, aborts)
+    deliver = wrap(deliver) if wrap else deliver
+    try:
+        release = drive(Round.open(line, opening, state, generator), deliver)
+    except ProtocolAbort as error:
+        if not aborts:
+            raise
+        who, why = next(iter(aborts.items()))
+        raise ProtocolAbort(f"{error}. Client {who} aborted: {why}") from error
+    if release.update is None:
+        release = _opened_by_client(release, clients.kept)
+    return replace(release, state={**fields(release.state), "clients": dict(clients.kept)})
+
+
+class _Clients:
+    """Keep each client's bytes between its letters."""
+
+    def __init__(
+        self,
+        line: Line,
+        update_of: UpdateOf,
+        generator: Stream,
+        rogues: Mapping[Party, Line],
+        kept: Mapping[Party, bytes],
+    ) -> None:
+        self.line, self.update_of, self.generator = line, update_of, generator
+        self.rogues, self.kept = rogues, dict(kept)
+
+    def answer(self, who: Party) -> Answer:
+        line = self.rogues.get(who, self.line)
+
+        def reply(letter: bytes) -> bytes:
+            before = self.kept.get(who, b"")
+            out, self.kept[who] = respond(
+                line, who, letter, before, lambda: self.update_of(who), generator=self.generator
+            )
+            return out
+
+        return reply
+
+
+def _kept(state: State) -> Mapping[Party, bytes]:
+    return fields(fields(state).get("clients", {})) if state is not None else {}  # type: ignore[return-value]
+
+
+def _opened_by_client(release: Release, kept: Mapping[Party, bytes]) -> Release:
+    for memory in kept.values():
+        opened = fields(decode(memory)).get("release")
+        if opened is not None:
+            return replace(release, **fields(opened))  # type: ignore[arg-type]
+    raise ProtocolAbort("No client opened the sum")
+
+
+def on_device_of(release: Release, like: Tensor) -> Release:
+    """Bring a release back to the dtype and device of the updates."""
+
+    def move(x: Tensor | None) -> Tensor | None:
+        return None if x is None else torch.as_tensor(x).to(like.device, like.dtype)
+
+    return replace(release, update=move(release.update), statistics=move(release.statistics))

@@ -1,0 +1,207 @@
+"""The parts of a pipeline in line: which stand where, and whether they fit."""
+
+import hashlib
+import inspect
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+
+from privfl.core import (
+    Cohort,
+    CompositionError,
+    Contract,
+    Party,
+    Plan,
+    Scalar,
+    State,
+    require,
+)
+from privfl.core._accepting import CONDITIONS
+from privfl.parts import Aggregator, Mean, Part, Plain, SumProtocol, Trainer, Wrapper
+
+
+class Line:
+    """Put parts in line, fold the contract through them, and refuse contradictions.
+
+    Attributes:
+        parts: as they were written.
+        accepting: conditions that the user accepted knowingly.
+        lowered: the stages that run, neutral parts included; a Trainer stands apart.
+    """
+
+    def __init__(self, *parts: Part, accepting: Iterable[str] = ()) -> None:
+        """Fold the contract through ``parts``.
+
+        Raises:
+            CompositionError: where two parts contradict each other.
+            ValueError: for something that is no part, or an unknown condition.
+        """
+        self.parts = tuple(_checked(part) for part in parts)
+        self.accepting = _known(accepting)
+        trainers = [part for part in self.parts if isinstance(part, Trainer)]
+        self.trainer = trainers[0] if trainers else None
+        if len(trainers) > 1 or (trainers and self.parts[0] is not trainers[0]):
+            raise CompositionError(
+                "R33", self.parts, "A pipeline trains at most once, first in line", "Move it first"
+            )
+        whole = _with_neutral_parts([part for part in self.parts if part is not self.trainer])
+        self.lowered = self._lower(whole)
+        self.protocol_at = _only(self.lowered, SumProtocol)
+        self.aggregator_at = _only(self.lowered, Aggregator)
+        self.multipass_at = self._multipass()
+
+    def _lower(self, whole: Sequence[Part]) -> tuple[Part, ...]:
+        contract, lowered = self.first_contract(), []
+        for part in whole:
+            for stage in part.lower(contract):
+                contract = stage.check(contract)
+                lowered.append(stage)
+        return tuple(lowered)
+
+    def first_contract(self, scalars: tuple[Scalar, ...] = ()) -> Contract:
+        """Return the contract in front of the first part."""
+        return Contract(scalars=self.scalars + scalars, accepting=self.accepting)
+
+    def contracts(self, scalars: tuple[Scalar, ...] = ()) -> tuple[Contract, ...]:
+        """Return the contract in front of every part, and the last one."""
+        out = [self.first_contract(scalars)]
+        for part in self.lowered:
+            out.append(part.check(out[-1]))
+        return tuple(out)
+
+    @cached_property
+    def contract(self) -> Contract:
+        """What holds of the release."""
+        return self.contracts()[-1]
+
+    @cached_property
+    def scalars(self) -> tuple[Scalar, ...]:
+        """What the parts ask a client to supply."""
+        scalars = tuple(scalar for part in self.parts for scalar in part.scalars)
+        names = [scalar.name for scalar in scalars]
+        require(len(set(names)) == len(names), "Each scalar has one name", names)
+        return scalars
+
+    def initial_public(
+        self, cohort: Cohort, body: int, statistics: int, scalars: tuple[Scalar, ...]
+    ) -> dict[Party, State]:
+        """Return the public state of every wrapper before the first round, by its place."""
+        contracts = self.contracts(scalars)
+        plan = Plan.first(
+            cohort, body, statistics=statistics, scalars=contracts[0].scalars
+        ).but(min_survivors=self.protocol.min_survivors(len(cohort)))
+        public: dict[Party, State] = {}
+        for k, part in enumerate(self.client_half):
+            state = part.initial(plan)
+            if state is not None:
+                public[k] = state
+            plan = part.plan(plan, contracts[k], state)
+        return public
+
+    @property
+    def protocol(self) -> SumProtocol:
+        """How updates travel."""
+        return self.lowered[self.protocol_at]  # type: ignore[return-value]
+
+    @property
+    def aggregator(self) -> Aggregator:
+        """What turns rows into one vector."""
+        return self.lowered[self.aggregator_at]  # type: ignore[return-value]
+
+    @property
+    def client_half(self) -> tuple[Wrapper, ...]:
+        """The wrappers that clients run, in order."""
+        return self.lowered[: self.protocol_at]  # type: ignore[return-value]
+
+    @property
+    def remembers(self) -> bool:
+        """Whether some wrapper keeps a private state in the clients."""
+        return any(part.remembers for part in self.client_half)
+
+    @property
+    def has_memory(self) -> bool:
+        """Whether a round depends on earlier ones, so that its state must be handed on."""
+        own = [(Wrapper, name) for name in ("initial", "advance", "settle")]
+        own.append((Aggregator, "settle"))
+        return any(
+            isinstance(part, kind) and getattr(type(part), name) is not getattr(kind, name)
+            for part in self.lowered
+            for kind, name in own
+        )
+
+    @property
+    def fingerprint(self) -> bytes:
+        """A hash of what was written: both sides must run the same."""
+        return hashlib.sha256(repr((self.parts, sorted(self.accepting))).encode()).digest()
+
+    def __repr__(self) -> str:
+        """Return what was written."""
+        words = [repr(part) for part in self.parts]
+        if self.accepting:
+            words.append(f"accepting={set(self.accepting)!r}")
+        return f"{type(self).__name__}({', '.join(words)})"
+
+    def __eq__(self, other: object) -> bool:
+        """Compare what was written."""
+        if not isinstance(other, Line):
+            return NotImplemented
+        return (self.parts, self.accepting) == (other.parts, other.accepting)
+
+    def __hash__(self) -> int:
+        """Hash what was written."""
+        return hash(self.fingerprint)
+
+    def _multipass(self) -> int | None:
+        many = [k for k, part in enumerate(self.client_half) if part.passes > 1]
+        if len(many) > 1:
+            parts = tuple(self.lowered[k] for k in many)
+            reason = f"{parts[0]!r} and {parts[1]!r} both need several sums in a round"
+            raise CompositionError("R33", parts, reason, "Keep one")
+        if many and not self.aggregator.linear:
+            parts = (self.lowered[many[0]], self.aggregator)
+            reason = f"{parts[0]!r} needs sums, and {parts[1]!r} takes none"
+            raise CompositionError("R33", parts, reason, "Use Mean()")
+        return many[0] if many else None
+
+
+def _checked(part: Part) -> Part:
+    if inspect.isclass(part) and issubclass(part, Part):
+        raise ValueError(f"Parts are objects. Found the class {part.__name__}: write its brackets.")
+    if not isinstance(part, Part):
+        raise ValueError(
+            "A pipeline is made of parts: subclass privfl.parts.Wrapper, Aggregator, SumProtocol "
+            f"or Trainer. Found {part!r}."
+        )
+    return part
+
+
+def _known(accepting: Iterable[str]) -> frozenset[str]:
+    names = frozenset([accepting] if isinstance(accepting, str) else accepting)
+    wanted = f"accepting takes names among {', '.join(CONDITIONS)}"
+    require(names <= set(CONDITIONS), wanted, ", ".join(sorted(names - set(CONDITIONS))))
+    return names
+
+
+def _with_neutral_parts(parts: list[Part]) -> list[Part]:
+    protocol = _only(parts, SumProtocol, None)
+    aggregator = _only(parts, Aggregator, None)
+    if aggregator is None:
+        # right behind the protocol and what stands among the rows: nothing else was written
+        aggregator = len(parts)
+        parts = [*parts, Mean()]
+    if protocol is None:
+        parts = [*parts[:aggregator], Plain(), *parts[aggregator:]]
+    elif protocol > aggregator:
+        pair = (parts[protocol], parts[aggregator])
+        reason = f"{pair[0]!r} carries updates, and {pair[1]!r} in front of it aggregates them"
+        raise CompositionError("R33", pair, reason, "Put the aggregator behind the protocol")
+    return parts
+
+
+def _only(parts: Sequence[Part], kind: type[Part], default: int | None = -1) -> int | None:  # type: ignore[return]
+    at = [k for k, part in enumerate(parts) if isinstance(part, kind)]
+    if len(at) > 1:
+        pair = (parts[at[0]], parts[at[1]])
+        raise CompositionError(
+            "R33", pair, f"{pair[0]!r} and {pair[1]!r} are both a {kind.__name__}", "Keep one"
+        )
+    return at[0] if at else default

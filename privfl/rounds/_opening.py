@@ -1,0 +1,125 @@
+"""What the first letter of a round tells a client."""
+
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from privfl.core import Cohort, Party, ProtocolAbort, Scalar, State, encode
+from privfl.rounds._line import Line
+
+NONCE_BYTES = 16
+
+
+@dataclass(frozen=True)
+class Opening:
+    """Carry the public facts of a round; each side derives the rest from its own pipeline.
+
+    Attributes:
+        fingerprint: of the pipeline, so that nobody runs another one.
+        cohort: who takes part; counts and denominators are those of the whole cohort.
+        present: who is still there in this pass.
+        body, statistics: coordinates of the update and of the running statistics behind it.
+        scalars: declared besides those of the parts.
+        round, pass_index: counted from 0.
+        model: hash of the weights that were broadcast, empty where the caller names none.
+        nonce: fresh randomness of the round.
+        public: what everybody knows of each part's past, by its place in line.
+    """
+
+    fingerprint: bytes
+    cohort: Cohort
+    present: tuple[Party, ...]
+    body: int
+    statistics: int
+    scalars: tuple[Scalar, ...]
+    round: int
+    model: bytes
+    nonce: bytes
+    pass_index: int = 0
+    public: Mapping[Party, State] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def fresh(
+        cls,
+        line: Line,
+        members: Cohort | int | Sequence[Party],
+        body: int,
+        *,
+        statistics: int = 0,
+        scalars: tuple[Scalar, ...] = (),
+        round: int = 0,
+        model: bytes = b"",
+        nonce: bytes | None = None,
+        public: Mapping[Party, State] | None = None,
+    ) -> "Opening":
+        """Open a round with a fresh nonce, or with a given one to replay it."""
+        cohort = Cohort.of(members)
+        return cls(
+            fingerprint=line.fingerprint,
+            cohort=cohort,
+            present=cohort.members,
+            body=body,
+            statistics=statistics,
+            scalars=scalars,
+            round=round,
+            model=model,
+            nonce=secrets.token_bytes(NONCE_BYTES) if nonce is None else nonce,
+            public=line.initial_public(cohort, body, statistics, scalars) | dict(public or {}),
+        )
+
+    @property
+    def session(self) -> bytes:
+        """A hash that no two sums share."""
+        return hashlib.sha256(encode(self.to_state())).digest()
+
+    def to_state(self) -> State:
+        """Return the opening as a value that can be written as bytes."""
+        return (
+            self.fingerprint,
+            self.cohort.to_state(),
+            self.present,
+            (self.body, self.statistics),
+            tuple((s.name, float(s.bound), float(s.share)) for s in self.scalars),
+            (self.round, self.pass_index),
+            self.model,
+            self.nonce,
+            dict(self.public),
+        )
+
+    @classmethod
+    def from_state(cls, state: State) -> "Opening":
+        """Read what `to_state` wrote.
+
+        Raises:
+            ProtocolAbort: for anything else.
+        """
+        try:
+            fingerprint, cohort, present, sizes, scalars, rounds, model, nonce, public = state  # type: ignore[misc]
+            opening = cls(
+                fingerprint=fingerprint,
+                cohort=Cohort.from_state(cohort),
+                present=present,
+                body=sizes[0],
+                statistics=sizes[1],
+                scalars=tuple(Scalar(*scalar) for scalar in scalars),
+                round=rounds[0],
+                model=model,
+                nonce=nonce,
+                pass_index=rounds[1],
+                public=public,
+            )
+        except (TypeError, ValueError, IndexError, AttributeError) as error:
+            raise ProtocolAbort("An opening letter that cannot be read") from error
+        opening._require_kinds()
+        return opening
+
+    def _require_kinds(self) -> None:
+        numbers = (self.body, self.statistics, self.round, self.pass_index)
+        counts = all(isinstance(x, int) and not isinstance(x, bool) and x >= 0 for x in numbers)
+        texts = all(isinstance(x, bytes) for x in (self.fingerprint, self.model, self.nonce))
+        present = isinstance(self.present, tuple) and set(self.present) <= set(self.cohort.members)
+        if not (counts and texts and present and isinstance(self.public, Mapping)):
+            raise ProtocolAbort("An opening letter whose entries are of another kind")
+        if len(self.nonce) != NONCE_BYTES or self.body == 0 or not self.present:
+            raise ProtocolAbort("An opening letter without a nonce, a size or a client")
