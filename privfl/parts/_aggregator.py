@@ -20,9 +20,11 @@ from privfl.core import (
     require_finite,
     require_matrix,
 )
+from privfl.parts._canonical import blocks, canonical_order
 from privfl.parts._part import Part
+from privfl.parts._ranked import ranked
 
-BLOCK = 4096  # columns at a time: a block of 100 float64 rows stays in cache
+FAR = 2.0**480  # the square of this, summed over 2^64 columns, is still finite in float64
 
 
 class Aggregator(Part):
@@ -54,42 +56,51 @@ class Aggregator(Part):
         require_finite(updates)
         self.require_rows(len(updates))
         if weights is not None:
-            require_weights(weights, len(updates))
-        order = canonical_order(updates)
-        updates = updates[order]
-        return self._aggregate(updates, None if weights is None else weights[order])
+            self._require_weights(weights, len(updates))
+        updates = updates.detach()
+        order = canonical_order(updates, weights)
+        return self._aggregate(updates, order, None if weights is None else weights[order])
 
-    def _aggregate(self, updates: Tensor, weights: Tensor | None) -> Tensor:
-        """Run the rule over column blocks of finite rows in canonical order."""
-        mixture = self.mixture(self._statistic(updates), weights) if self._mixes else None
-        out = []
-        for block in updates.split(BLOCK, dim=1):
-            if mixture is not None:
-                # float64: a mixture of half-precision rows must not round before the last step
-                block = mixture.to(block.device) @ block.double()
-            out.append(self.columns(block, None if self._mixes else weights).to(updates.dtype))
-        return torch.cat(out)
+    def _require_weights(self, weights: Tensor, n: int) -> None:
+        wanted, fix = f"{self!r} counts every row once", "Leave weights out, or use Mean()"
+        require(self.linear, wanted, f"weights for {n} rows", fix)
+        require_weights(weights, n)
 
-    def _statistic(self, updates: Tensor) -> Tensor:
-        blocks = (self.statistic(block) for block in updates.split(BLOCK, dim=1))
-        total = next(blocks)
-        for block in blocks:
-            total = total + block
-        return total
+    def _aggregate(self, updates: Tensor, order: list[int], weights: Tensor | None) -> Tensor:
+        """Run the rule over column blocks of finite rows, taken in canonical ``order``."""
+        mixture = self._mixture(updates, order, weights)
+        if mixture is None:
+            out = [self.columns(block, weights) for block in blocks(updates, order)]
+        else:
+            used = (mixture != 0).any(dim=0).tolist()  # Krum reads one row again, not all
+            order = [row for row, needed in zip(order, used, strict=True) if needed]
+            mixture = mixture[:, used]
+            # float64: a mixture of half-precision rows must not round before the last step
+            out = [self.columns(mixture @ block.double()) for block in blocks(updates, order)]
+        return torch.cat(out).to(updates.dtype)
 
-    @property
-    def _mixes(self) -> bool:
-        return type(self).mixture is not Aggregator.mixture
+    def _mixture(self, updates: Tensor, order: list[int], weights: Tensor | None) -> Tensor | None:
+        if type(self).mixture is Aggregator.mixture:
+            return None
+        parts = (self.statistic(block) for block in blocks(updates, order))
+        total = next(parts)
+        for part in parts:
+            total = total + part
+        return self.mixture(total, weights)
 
     def statistic(self, block: Tensor) -> Tensor:
         """Return the part of the Gram matrix that a block (n, b) adds: -> (n, n) float64.
 
-        Rows are centred by their coordinate-wise median first: distances stay the same, and the
-        Gram difference of raw rows, or of rows with one far outlier, would cancel to noise.
+        Rows are centred first: distances stay the same, and the Gram difference of raw rows, or of
+        rows with one far outlier, would cancel to noise.
         """
-        centred = block.double()
-        centred = centred - centred.median(dim=0).values
+        # clamp: the square of a far float64 row is infinite, and infinities subtract to NaN
+        centred = (block.double() - self.centre(block)).clamp_(-FAR, FAR)
         return centred @ centred.T
+
+    def centre(self, block: Tensor) -> Tensor:
+        """Return a point among the honest rows, whatever a few rows do: (n, b) -> (b,)."""
+        return ranked(block)[:, len(block) // 2]
 
     def mixture(self, statistic: Tensor, weights: Tensor | None = None) -> Tensor | None:
         """Return which mixtures of the rows to hand to ``columns``: (n, n) -> (k, n) float64."""
@@ -187,17 +198,3 @@ def require_weights(weights: Tensor, n: int) -> None:
     good = isinstance(weights, Tensor) and weights.shape == (n,)
     good = good and bool(torch.isfinite(weights).all() and weights.min() >= 0 and weights.sum() > 0)
     require(good, wanted, weights if not isinstance(weights, Tensor) else weights.tolist())
-
-
-def canonical_order(updates: Tensor) -> list[int]:
-    """Order rows (n, d) by their bytes, so that every later sum is the same for any order.
-
-    A Gram matrix changes its last bits when rows are permuted; only a fixed order repeats it.
-    """
-    rows = updates.detach().cpu().contiguous().view(torch.uint8).numpy()
-    keys = [row[:256].tobytes() for row in rows]  # a prefix decides unless rows start alike
-    if len(set(keys)) < len(keys):
-        keys = [row.tobytes() for row in rows]
-    return sorted(range(len(keys)), key=keys.__getitem__)
-
-

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from privfl.core import At, Relation, Rows
-from privfl.parts._aggregator import Aggregator, canonical_order
+from privfl.parts._aggregator import Aggregator
+from privfl.parts._canonical import canonical_order
 
 
 @dataclass(frozen=True)

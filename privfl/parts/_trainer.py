@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -23,7 +24,13 @@ class Trained:
 
 
 class Trainer(Part):
-    """Train a model on one client's data."""
+    """Train a model on one client's data.
+
+    Attributes:
+        reports: names of the scalars that `train` always returns.
+    """
+
+    reports: ClassVar[tuple[str, ...]] = ()
 
     def train(self, model: nn.Module, data: Data, loss: Loss, generator: Stream) -> Trained:
         """Train ``model`` in place on ``data`` and return it with what goes along."""

@@ -123,16 +123,14 @@ class _Client:
 
     def vector(self) -> Tensor:
         """Run the client half on the update; a later pass starts again at its wrapper."""
-        line, start = self.setting.line, 0
-        if self.setting.opening.pass_index:
-            start = line.multipass_at or 0
-            x = self.memory["entrance"]
-        else:
-            x = self._entered()
-        for k in range(start, line.protocol_at):
+        line, again = self.setting.line, self.setting.opening.pass_index > 0
+        x = self.memory["entrance"] if again else self._entered()
+        for k, part in enumerate(line.client_half):
+            if again and k < (line.multipass_at or 0):
+                continue
             if k == line.multipass_at:
                 self.memory["entrance"] = x
-            x = self._apply(k, x)  # type: ignore[arg-type]
+            x = self._apply(k, part, x)  # type: ignore[arg-type]
         return x  # type: ignore[return-value]
 
     def _entered(self) -> Tensor:
@@ -152,8 +150,7 @@ class _Client:
         x = x * opening.cohort.weight(self.me)
         return torch.cat([x, x.new_tensor(tail).clamp(-1, 1)])
 
-    def _apply(self, k: int, x: Tensor) -> Tensor:
-        part: Wrapper = self.setting.line.client_half[k]
+    def _apply(self, k: int, part: Wrapper, x: Tensor) -> Tensor:
         at = self.setting.at(k, self.generator, fields(self.memory["parts"]).get(k))
         body = x if part.covers_scalars else x[: at.plan.body]
         made = part.apply(body, at)

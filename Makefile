@@ -1,0 +1,38 @@
+# `make demo` shows what privfl does; `make test` runs its tests. Both make .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+TOLD := setup.cfg pyproject.toml constraints.txt
+
+# The work is split over processes; threads on top of them slow it down.
+export OMP_NUM_THREADS := 1
+
+.PHONY: demo test lint bench hero
+
+demo: .venv/privfl
+	$(BIN)/privfl duel --minutes 3
+
+test: .venv/privfl-test
+	$(BIN)/pytest -rs --numprocesses auto
+
+lint: .venv/privfl-test
+	$(BIN)/ruff check
+	rm -rf build/types && mkdir -p build/types/privfl
+	cd build/types/privfl && ln -s ../../../privfl/* ../../../defenses ../../../attacks . # as installed
+	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p privfl
+
+bench: .venv/privfl-bench
+	for script in benchmarks/[!_]*.py; do $(BIN)/python $$script || exit 1; done
+
+hero: .venv/privfl
+	$(BIN)/privfl duel --hero docs/hero.png
+
+# One file marks each set of packages as installed; it is made again when what it was told changes.
+.venv/privfl: $(TOLD)
+	$(PYTHON) -m venv .venv
+	$(INSTALL) -e .
+	touch $@
+
+.venv/privfl-%: $(TOLD) .venv/privfl
+	$(INSTALL) -e '.[$*]'
+	touch $@

@@ -1,0 +1,60 @@
+"""What a relation does to an event, before any accountant sees it."""
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from privfl.accounting._leaves import joint_mu
+from privfl.core import Relation, require
+
+if TYPE_CHECKING:
+    import dp_accounting as dp
+
+
+def zero_out_twins(leaves: "Counter[dp.DpEvent]", relation: Relation) -> "Counter[dp.DpEvent]":
+    """Return the events whose noise, over the distance between neighbours, is that of ``leaves``.
+
+    Multipliers are over the most one unit contributes. Under replace-one neighbours lie twice as
+    far apart, so every multiplier is halved (rule R18); the other two relations change nothing.
+    Gaussians without sampling become one. Accountants differ in whether they double the distance
+    themselves, so none is asked to.
+
+    Raises:
+        ValueError: an event has no bound under ``relation``.
+    """
+    import dp_accounting as dp
+
+    for leaf in leaves:
+        _require_theorem(leaf, relation)
+    shrink = 0.5 if relation is Relation.REPLACE_ONE else 1.0
+    twins: Counter[dp.DpEvent] = Counter()
+    for leaf, count in leaves.items():
+        twins[_with_noise(leaf, shrink)] += count
+    plain = Counter({e: n for e, n in twins.items() if type(e) is dp.GaussianDpEvent})
+    if plain:
+        twins = twins - plain + Counter({dp.GaussianDpEvent(1 / joint_mu(plain)): 1})
+    return twins
+
+
+def _require_theorem(leaf: "dp.DpEvent", relation: Relation) -> None:
+    """Raise a ValueError where the theorem behind an event needs another relation (rule R12)."""
+    import dp_accounting as dp
+
+    needs = {
+        dp.SampledWithoutReplacementDpEvent: {Relation.REPLACE_ONE},
+        dp.RandomizedResponseDpEvent: {Relation.REPLACE_ONE, Relation.ZERO_OUT},
+    }.get(type(leaf), set(Relation))
+    words = " or ".join(sorted(needs))
+    wanted = f"{type(leaf).__name__} is bounded under {words} only"
+    require(relation in needs, wanted, f"relation {relation}", f"Ask for relation={words!r}")
+
+
+def _with_noise(leaf: "dp.DpEvent", factor: float) -> "dp.DpEvent":
+    """Return ``leaf`` with its noise multiplier times ``factor``."""
+    import attr
+    import dp_accounting as dp
+
+    if type(leaf) in (dp.GaussianDpEvent, dp.LaplaceDpEvent):
+        return attr.evolve(leaf, noise_multiplier=leaf.noise_multiplier * factor)
+    if type(leaf) in (dp.PoissonSampledDpEvent, dp.SampledWithoutReplacementDpEvent):
+        return attr.evolve(leaf, event=_with_noise(leaf.event, factor))
+    return leaf

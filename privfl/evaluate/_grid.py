@@ -1,0 +1,129 @@
+"""The demo's rows and columns."""
+
+from privfl.attacks.inversion import InvertingGradients, LabelHistogram, LinearInversion
+from privfl.attacks.poisoning import ALIE, IPM, LabelFlip, MinMax, SignFlip
+from privfl.defenses.dp import Clip, LocalGaussianNoise
+from privfl.defenses.robust import NNM, Krum, TrimmedMean
+from privfl.evaluate._contender import Contender, Poison, Probe
+from privfl.parts import Plain
+from privfl.pipeline import Pipeline
+
+NOISE_LEVELS = (0.0, 0.001, 0.003, 0.01, 0.02, 0.03, 0.05, 0.1, 0.3)
+CROWD = ("one image", "sum of ten", "ten x 4 images", "ten x 8 images", "ten x 16 images")
+
+
+def poisons(n_byzantine: int) -> tuple[Poison, ...]:
+    """Return the demo's poisoning columns."""
+    f = n_byzantine
+    return (
+        Poison(
+            "sign flip x5",
+            SignFlip(5.0, n_byzantine=f),
+            "minus five times the honest mean",
+        ),
+        Poison(
+            "IPM .1", IPM(0.1, n_byzantine=f), "minus a tenth of the honest mean: hides near zero"
+        ),
+        Poison("ALIE", ALIE(n_byzantine=f), "the mean less z standard deviations"),
+        Poison("Min-Max", MinMax(n_byzantine=f), "as far as the honest updates are from each other"),
+        Poison("label flip", LabelFlip(n_byzantine=f), "honest training on labels 9 - y"),
+    )
+
+
+def probes() -> tuple[Probe, ...]:
+    """Return the demo's privacy columns."""
+    invert = InvertingGradients()
+    return (
+        Probe("one image", invert, about="one image a client, untrained model"),
+        Probe("one image, round 10", invert, round=10, about="the same at round 10"),
+        Probe("4 images", invert, victims=8, batch=4, about="a batch of four, untrained model"),
+        Probe(
+            "4 images, round 10",
+            invert,
+            victims=8,
+            batch=4,
+            round=10,
+            about="the same at round 10",
+        ),
+        Probe(
+            "as trained, round 10",
+            invert,
+            victims=10,
+            batch=32,
+            round=10,
+            as_trained=True,
+            about="a client's real update: 6 steps of 32 images, inverted as if it were one",
+        ),
+        Probe(
+            "sum of ten",
+            invert,
+            victims=8,
+            n_clients=10,
+            about="the sum of ten clients with one image each: what any sum still shows",
+        ),
+        Probe(
+            "linear, MLP twin",
+            LinearInversion(),
+            victims=8,
+            batch=4,
+            model="twin",
+            about="closed form, on the twin whose first layer is linear",
+        ),
+        Probe(
+            "linear, CNN",
+            LinearInversion(),
+            victims=8,
+            batch=4,
+            about="closed form, on a convolution: it does not apply",
+        ),
+        Probe(
+            "label histogram",
+            LabelHistogram(),
+            victims=10,
+            batch=32,
+            as_trained=True,
+            about="how often each label occurs, from the last bias of a real update",
+        ),
+    )
+
+
+def crowd_probes() -> tuple[Probe, ...]:
+    """Return what the curve "how big must the crowd be?" needs besides the columns."""
+    invert = InvertingGradients()
+    return tuple(
+        Probe(f"ten x {batch} images", invert, victims=cohorts, batch=batch, n_clients=10)
+        for batch, cohorts in ((4, 3), (8, 2), (16, 1))
+    )
+
+
+def contenders(n_byzantine: int) -> tuple[Contender, ...]:
+    """Return the demo's rows."""
+    f, plain = n_byzantine, "undefended"
+    most = ("sign flip x5", "IPM .1", "Min-Max", "label flip")
+    seen = tuple(probe.name for probe in probes())
+    trimmed = TrimmedMean(n_byzantine=f)
+    return (
+        Contender(plain, Pipeline()),
+        Contender(
+            "Clip(1), enforced",
+            Pipeline(Plain(), Clip(1.0)),
+            columns=most + seen,
+            same_view_as=plain,
+            note="the server clips what it has seen",
+        ),
+        Contender(
+            "Clip(1) + local noise .1",
+            Pipeline(Clip(1.0), LocalGaussianNoise(0.1)),
+            columns=("sign flip x5", "one image", "4 images", "sum of ten", "linear, MLP twin"),
+            skip_client_half=True,
+            note="attackers skip the client half: neither clip nor noise binds them",
+        ),
+        Contender("TrimmedMean", Pipeline(trimmed), same_view_as=plain),
+        Contender("Krum", Pipeline(Krum(n_byzantine=f)), same_view_as=plain),
+        Contender(
+            "NNM + TrimmedMean",
+            Pipeline(NNM(trimmed)),
+            columns=most + seen,
+            same_view_as=plain,
+        ),
+    )
