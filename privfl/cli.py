@@ -24,13 +24,17 @@ app = typer.Typer(
 
 @app.command()
 def duel(
-    minutes: Annotated[float | None, typer.Option(help="Stop in time; the rest is left out.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Stop in time; the rest is left out.")
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Paired seeds of each training run.")] = 3,
     jobs: Annotated[int, typer.Option(min=1, help="Processes, one torch thread each.")] = 2,
     out: Annotated[Path, typer.Option(help="Folder for report.html and the results.")] = Path(
         "duel-report"
     ),
-    data: Annotated[Path | None, typer.Option(help="Folder with the full MNIST, IDX files.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder with the full MNIST, IDX files.")
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier results.")] = False,
     hero: Annotated[Path | None, typer.Option(help="Also write the strip as a PNG here.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
@@ -40,7 +44,6 @@ def duel(
     Results are kept in OUT/cells and reused, so a second call goes on where the first one stopped.
 
     Examples:
-
       privfl duel --minutes 3                  the demo
 
       privfl duel --seeds 5 --jobs 4           the whole grid, however long it takes
@@ -117,7 +120,6 @@ def explain(
     """Say what a pipeline runs, who sees what, its bounds, bytes, epsilon, and whether it trains.
 
     Examples:
-
       privfl explain 'Pipeline(Clip(1.0), Mean(), CentralGaussianNoise(1.1))' --clients 100
 
       privfl explain 'Pipeline(Grouped(Plain(), size=5), Krum(n_byzantine=1))' --clients 30 --json

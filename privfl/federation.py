@@ -10,14 +10,15 @@ from torch import Tensor, nn
 
 from privfl.averager import model_hash, require_fit
 from privfl.core import Cohort, Layout, Party, Scalar, require, require_count
+from privfl.core import State as Kept
 from privfl.crypto import Stream
 from privfl.history import History, Record
-from privfl.learning import Algorithm, FedAvg, LocalSGD, Train, as_trainer
+from privfl.learning import Algorithm, FedAvg, LocalSGD, TogetherSGD, Train, as_trainer
 from privfl.learning._algorithm import State
 from privfl.learning._as_trainer import TrainFunction
 from privfl.parts import Data, Loss, Trained, Trainer
 from privfl.parts._weigh import COUNT
-from privfl.pipeline import Pipeline
+from privfl.pipeline import Pipeline, public_of
 from privfl.rounds import Line, Opening, Release, Setting, on_device_of
 from privfl.rounds._in_process import UpdateOf
 
@@ -126,7 +127,7 @@ class Federation:
         self._worker = copy.deepcopy(model)  # keeps the modes in which the model was handed over
         self._modes = [module.training for module in self._worker.modules()]
         self._state = self.algorithm.start(model)
-        self._pipeline_state = None
+        self._pipeline_state: Kept = None
 
     @property
     def members(self) -> tuple[Party, ...]:
@@ -146,9 +147,7 @@ class Federation:
         self._state = self.algorithm.round(self._state, self.members, exchange)
         self.model.load_state_dict(dict(self.algorithm.model(self._state)))
         release = exchange.release
-        record = self.history.add(
-            release, exchange.charges, seconds=time.perf_counter() - start
-        )
+        record = self.history.add(release, exchange.charges, seconds=time.perf_counter() - start)
         return FederatedRound(record.round, release, release.scalars, self.model, record)
 
 
@@ -158,17 +157,13 @@ class _Exchange:
     def __init__(self, federation: Federation, number: int, drop: Mapping[Party, str] | None):
         self.federation, self.number, self.drop = federation, number, drop
         self.stream = federation._stream.child(f"round/{number}")
+        self.local: Train = self._train
 
-    @property
-    def local(self) -> Train:
+    def _train(self, client: Party, model: nn.Module, generator: Stream) -> Trained:
         federation = self.federation
-
-        def train(client: Party, model: nn.Module, generator: Stream) -> Trained:
-            return federation.local.train(
-                model, federation.datasets[client], federation.loss, generator
-            )
-
-        return train
+        return federation.local.train(
+            model, federation.datasets[client], federation.loss, generator
+        )
 
     def __call__(
         self,
@@ -191,9 +186,11 @@ class _Exchange:
             round=self.number,
             model=model_hash(start),
             nonce=self.stream.child("nonce").bytes(16) if self.stream.seeded else None,
-            public=_public(federation._pipeline_state),
+            public=public_of(federation._pipeline_state),
         )
         update_of = _Updates(federation, train, model, self.stream)
+        if train is self.local and isinstance(federation.local, TogetherSGD):
+            update_of = _UpdatesTogether(federation, members, model, self.stream)
         release = federation.pipeline.run(
             opening,
             federation.adversary.corrupted(update_of, cohort.members),
@@ -212,9 +209,8 @@ class _Exchange:
         statistics = layout.flatten_statistics(model)
         if release.statistics is not None and layout.statistics_dim:
             statistics = statistics + release.statistics
-        return layout.unflatten(
-            layout.flatten(model) + release.update, model, statistics=statistics
-        )
+        vector = layout.flatten(model) + release.update
+        return dict(layout.unflatten(vector, model, statistics=statistics))
 
     def _scalars(self) -> tuple[Scalar, ...]:
         """Return what the algorithm asks for, the trainer reports and no part declares itself."""
@@ -230,16 +226,55 @@ class _Updates:
         self.federation, self.train, self.model, self.stream = federation, train, model, stream
 
     def __call__(self, client: Party) -> tuple[Tensor, Mapping[str, float]]:
-        federation, layout = self.federation, self.federation.layout
-        worker = federation._worker
-        worker.load_state_dict(dict(self.model))
-        for module, training in zip(worker.modules(), federation._modes, strict=True):
-            module.training = training
-        trained = self.train(client, worker, self.stream.child(f"client/{client}"))
-        update = layout.flatten(trained.model) - layout.flatten(self.model)
-        statistics = layout.flatten_statistics(trained.model) - layout.flatten_statistics(self.model)
-        counts = {COUNT: float(len(federation.datasets[client][1]))}
-        return torch.cat([update, statistics]), {**counts, **trained.scalars}
+        trained = self.train(client, fresh_worker(self.federation, self.model), self._of(client))
+        return self._sent(client, trained.model, trained.scalars)
+
+    def _of(self, client: Party) -> Stream:
+        return self.stream.child(f"client/{client}")
+
+    def _sent(
+        self, client: Party, trained: nn.Module | State, scalars: Mapping[str, float]
+    ) -> tuple[Tensor, Mapping[str, float]]:
+        layout = self.federation.layout
+        update = layout.flatten(trained) - layout.flatten(self.model)
+        statistics = layout.flatten_statistics(trained) - layout.flatten_statistics(self.model)
+        counts = {COUNT: float(len(self.federation.datasets[client][1]))}
+        return torch.cat([update, statistics]), {**counts, **scalars}
+
+
+class _UpdatesTogether(_Updates):
+    """Train all clients at once when the first update is asked for."""
+
+    def __init__(
+        self, federation: Federation, members: Sequence[Party], model: State, stream: Stream
+    ) -> None:
+        self.federation, self.model, self.stream = federation, model, stream
+        self.members, self.sent = members, dict[Party, tuple[Tensor, Mapping[str, float]]]()
+
+    def __call__(self, client: Party) -> tuple[Tensor, Mapping[str, float]]:
+        if not self.sent:
+            self._train_all()
+        return self.sent[client]
+
+    def _train_all(self) -> None:
+        federation, local = self.federation, self.federation.local
+        weights, losses = local.train_many(  # type: ignore[attr-defined]
+            fresh_worker(federation, self.model),
+            [federation.datasets[who] for who in self.members],
+            federation.loss,
+            [self._of(who) for who in self.members],
+        )
+        for who, trained, loss in zip(self.members, weights, losses, strict=True):
+            self.sent[who] = self._sent(who, trained, {"loss": loss})
+
+
+def fresh_worker(federation: Federation, model: State) -> nn.Module:
+    """Return the one worker with the weights ``model``, in the modes of the user's model."""
+    worker = federation._worker
+    worker.load_state_dict(dict(model))
+    for module, training in zip(worker.modules(), federation._modes, strict=True):
+        module.training = training
+    return worker
 
 
 def _named(datasets: Mapping[Party, Dataset] | Sequence[Dataset]) -> dict[Party, Data]:
@@ -249,19 +284,19 @@ def _named(datasets: Mapping[Party, Dataset] | Sequence[Dataset]) -> dict[Party,
     return {who: _pair(who, dataset) for who, dataset in datasets.items()}
 
 
+def _stacked(who: Party, dataset: torch.utils.data.Dataset[tuple[Tensor, Tensor]]) -> Data:
+    """Read a torch Dataset once, into two tensors."""
+    items = [dataset[k] for k in range(len(dataset))]  # type: ignore[arg-type]
+    require(bool(items), f"Client {who} must hold at least one example", "none")
+    inputs, labels = ([torch.as_tensor(item[side]) for item in items] for side in (0, 1))
+    return torch.stack(inputs), torch.stack(labels)
+
+
 def _pair(who: Party, dataset: Dataset) -> Data:
-    if not isinstance(dataset, tuple | list):
-        items = [dataset[k] for k in range(len(dataset))]  # type: ignore[arg-type]
-        require(bool(items), f"Client {who} must hold at least one example", "none")
-        x, y = zip(*items, strict=True)
-        dataset = (torch.stack([torch.as_tensor(a) for a in x]), torch.as_tensor(y))
-    good = len(dataset) == 2 and all(isinstance(part, Tensor) for part in dataset)
+    pair = dataset if isinstance(dataset, tuple | list) else _stacked(who, dataset)
+    good = len(pair) == 2 and all(isinstance(part, Tensor) for part in pair)
     require(good, f"The dataset of client {who} is a Dataset or a pair of tensors", type(dataset))
-    x, y = dataset
+    x, y = pair
     sizes = f"{len(x)} inputs and {len(y)} labels"
     require(len(x) == len(y) > 0, f"Client {who} must hold as many labels as inputs", sizes)
     return x, y
-
-
-def _public(state: object) -> Mapping[Party, object]:
-    return state.get("public", {}) if isinstance(state, Mapping) else {}

@@ -24,7 +24,6 @@ from privfl.core import (
 )
 from privfl.crypto import Stream
 from privfl.explain import Explanation, explain
-from privfl.parts import Part
 from privfl.parts._weigh import COUNT
 from privfl.rounds import (
     Line,
@@ -109,7 +108,7 @@ class Pipeline(Line):
             round=_round_number(round, state),
             model=model,
             nonce=nonce,
-            public=_public(state),
+            public=public_of(state),
         )
         rows = updates if statistics is None else torch.cat([updates, statistics], dim=1)
         place = {who: k for k, who in enumerate(cohort.members)}
@@ -203,7 +202,9 @@ class Pipeline(Line):
         """Return the numbers of a round of ``n_clients`` updates of ``dim`` coordinates."""
         return self._setting(n_clients, dim, model, scalars, public).plan
 
-    def start(self, *, n_clients: int, dim: int | None = None, model: Model | Layout | None = None) -> State:
+    def start(
+        self, *, n_clients: int, dim: int | None = None, model: Model | Layout | None = None
+    ) -> State:
         """Return the state before the first round."""
         opening = self._setting(n_clients, dim, model, (), None).opening
         return {"round": 0, "public": dict(opening.public), "private": {}}
@@ -316,7 +317,8 @@ def _round_number(round: int | None, state: State) -> int:
     return int(state.get("round", 0)) if isinstance(state, Mapping) else 0  # type: ignore[arg-type]
 
 
-def _public(state: State) -> Mapping[Party, State]:
+def public_of(state: State) -> Mapping[Party, State]:
+    """Return the public part of a release's state, empty before the first round."""
     if state is None:
         return {}
     require(isinstance(state, Mapping), "state is a release's state", type(state).__name__)

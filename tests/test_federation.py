@@ -7,7 +7,7 @@ import pytest
 import torch
 from privfl import CompositionError, Federation, Layout, Pipeline
 from privfl.defenses.dp import CentralGaussianNoise, Clip, LocalGaussianNoise
-from privfl.learning import FedAvg, LocalSGD
+from privfl.learning import FedAvg, LocalSGD, TogetherSGD
 from privfl.parts import Mean, Weigh
 from oracles.fedavg import fedavg_round
 from torch import nn
@@ -244,3 +244,32 @@ def stream():
     from privfl.crypto import Stream
 
     return Stream.replay(0)
+
+
+def test_training_together_is_training_one_by_one() -> None:
+    finals, losses = [], []
+    for kind in (LocalSGD, TogetherSGD):
+        run = federation(local=kind(lr=0.1, batch_size=8, steps=2))
+        list(run.rounds(2))
+        finals.append(weights(run.model))
+        losses.append(run.history[-1].loss)
+    assert torch.allclose(finals[0], finals[1], atol=1e-6)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"steps": None}, "number of steps"),
+        ({"steps": 1, "momentum": 0.9}, "no momentum"),
+    ],
+)
+def test_training_together_refuses_what_it_cannot_do(options, text) -> None:
+    with pytest.raises(ValueError, match=text):
+        TogetherSGD(**options)
+
+
+def test_training_together_refuses_a_client_with_too_few_examples() -> None:
+    run = federation(local=TogetherSGD(batch_size=21, steps=1))
+    with pytest.raises(ValueError, match=r"needs? 21 examples. Found 20"):
+        run.round()

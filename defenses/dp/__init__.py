@@ -16,5 +16,4 @@ from privfl.defenses.dp._central_gaussian_noise import CentralGaussianNoise
 from privfl.defenses.dp._clip import Clip
 from privfl.defenses.dp._local_gaussian_noise import LocalGaussianNoise
 
-
 __all__ = ["CentralGaussianNoise", "Clip", "LocalGaussianNoise"]

@@ -11,7 +11,6 @@ from privfl.core import (
     Contract,
     Plan,
     PlanError,
-    Relation,
     State,
     Vantage,
 )

@@ -1,8 +1,8 @@
 """Noise that each client adds itself."""
 
+import math
 from dataclasses import dataclass
 
-import math
 from torch import Tensor
 
 from privfl.core import (
@@ -10,7 +10,6 @@ from privfl.core import (
     CompositionError,
     Contract,
     Plan,
-    Relation,
     State,
     Vantage,
 )

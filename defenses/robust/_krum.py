@@ -3,7 +3,6 @@
 import math
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from privfl.core import Relation
@@ -24,6 +23,7 @@ class Krum(RobustRule):
         - It is (f, kappa)-robust with ``kappa`` as below.
         - One client moves it by at most ``2C``, under every relation.
 
+    >>> import torch
     >>> Krum(n_byzantine=1)(torch.tensor([[0.0], [0.1], [0.2], [0.4], [9.0]]))
     tensor([0.1000])
     """

@@ -14,7 +14,7 @@ class RobustRule(Aggregator):
 
     A rule F is (f, kappa)-robust if for every set S of n - f rows, with mean m,
     ``|F - m|^2 <= kappa * mean of |x_i - m|^2 over S`` (Allouah et al. 2023,
-    https://arxiv.org/abs/2302.01772, definition 2). No rule has a kappa below ``f / (n - 2f)``.
+    https://arxiv.org/abs/2302.01772). No rule has a kappa below ``f / (n - 2f)``.
 
     A rule of your own is a frozen dataclass with a field ``n_byzantine``; the laws in
     `privfl.testing.check_aggregator` hold it to the ``kappa`` and ``sensitivity`` it states.

@@ -41,7 +41,7 @@ class TrimmedMean(RobustRule):
         return kept.double().mean(dim=1)
 
     def kappa(self, n: int) -> float:
-        """Return ``6f/(n-2f) (1 + f/(n-2f))`` (Allouah et al. 2023, proposition 2)."""
+        """Return ``6f/(n-2f) (1 + f/(n-2f))`` (Allouah et al. 2023, https://arxiv.org/abs/2302.01772)."""
         self.require_rows(n)
         ratio = self.n_byzantine / (n - 2 * self.n_byzantine)
         return 6 * ratio * (1 + ratio)

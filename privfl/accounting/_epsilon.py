@@ -71,9 +71,9 @@ def _bounds(twins: "Counter[dp.DpEvent]", delta: float, relation: Relation) -> d
         "RDP": rdp_epsilon(twins, delta, relation),
     }
     size = min(bounds.values())
-    if size >= MEANINGLESS:
+    if math.isinf(bounds["RDP"]):
         # Poisson sampling under replace-one has no Renyi bound; its zero-out twin tells the size.
-        size = rdp_epsilon(twins, delta, Relation.ZERO_OUT)
+        size = min(size, rdp_epsilon(twins, delta, Relation.ZERO_OUT))
     if size < MEANINGLESS and has_pld(twins):
         bounds["PLD"] = pld_epsilon(twins, delta, relation, grid=1e-4 if size < 20 else 1e-3)
     return bounds

@@ -16,7 +16,7 @@ def zero_out_twins(leaves: "Counter[dp.DpEvent]", relation: Relation) -> "Counte
     Multipliers are over the most one unit contributes. Under replace-one neighbours lie twice as
     far apart, so every multiplier is halved (rule R18); the other two relations change nothing.
     Gaussians without sampling become one. Accountants differ in whether they double the distance
-    themselves, so none is asked to.
+    themselves, so none is asked to. Randomised response has no distance and stays as it is.
 
     Raises:
         ValueError: an event has no bound under ``relation``.

@@ -12,18 +12,30 @@ from torch import Tensor
 from privfl.core._errors import ProtocolAbort
 
 Party = int | str
-State = None | bool | int | float | str | bytes | Tensor | tuple["State", ...] | Mapping[Party, "State"]
+State = (
+    None | bool | int | float | str | bytes | Tensor | tuple["State", ...] | Mapping[Party, "State"]
+)
 
 VERSION = 1
 LARGEST = 1 << 32  # bytes: above any model that is sent in one piece
 _DEEPEST = 32
 _HEADER = struct.Struct("<3sBI")  # "PFL", version, length of the JSON skeleton
-_DTYPES = {
-    name: getattr(torch, name)
-    for name in ("float16", "bfloat16", "float32", "float64", "bool", "uint8", "int8", "int16")
-    + ("int32", "int64")
+_NAMES = {
+    getattr(torch, name): name
+    for name in [
+        "float16",
+        "bfloat16",
+        "float32",
+        "float64",
+        "bool",
+        "uint8",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+    ]
 }
-_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+_DTYPES = {name: dtype for dtype, name in _NAMES.items()}
 
 
 def encode(value: State) -> bytes:
@@ -37,12 +49,15 @@ def encode(value: State) -> bytes:
     {'round': 3, 7: (None, b'x', 0.5)}
     """
     arrays: list[bytes] = []
-    skeleton = json.dumps(_skeleton(value, arrays, 0), separators=(",", ":")).encode()
+    skeleton = _json(_skeleton(value, arrays, 0))
     return b"".join([_HEADER.pack(b"PFL", VERSION, len(skeleton)), skeleton, *arrays])
 
 
 def decode(data: bytes, largest: int = LARGEST) -> State:
-    """Read what `encode` wrote. Tensors are read-only views of ``data`` where they can be.
+    """Read what `encode` wrote; tensors share the memory of ``data`` where that is writable.
+
+    Guarantees:
+        - ``encode(decode(data)) == data``: a value has one form, so nothing hides in another.
 
     Raises:
         ProtocolAbort: for anything `encode` would not have written: another version, more than
@@ -55,15 +70,23 @@ def decode(data: bytes, largest: int = LARGEST) -> State:
         raise ProtocolAbort(f"A message of version {version}, this is version {VERSION}")
     if _HEADER.size + length > len(data):
         raise ProtocolAbort("A message shorter than its head says")
+    head = bytes(data[_HEADER.size : _HEADER.size + length])
     try:
-        skeleton = json.loads(bytes(data[_HEADER.size : _HEADER.size + length]))
+        skeleton = json.loads(head)
         reader = _Reader(memoryview(data), _HEADER.size + length)
         value = reader.read(skeleton, 0)
-    except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
+    except (ValueError, TypeError, KeyError, RuntimeError, OverflowError) as error:
+        # RuntimeError: too deep for json, or a shape whose strides torch cannot count
         raise ProtocolAbort("A message whose head cannot be read") from error
     if reader.at != len(data):
         raise ProtocolAbort("A message longer than its head says")
+    if _json(skeleton) != head:
+        raise ProtocolAbort("A message whose head is written in another way")
     return value
+
+
+def _json(skeleton: object) -> bytes:
+    return json.dumps(skeleton, separators=(",", ":")).encode()
 
 
 def _skeleton(value: State, arrays: list[bytes], depth: int) -> object:
@@ -118,28 +141,34 @@ class _Reader:
         return self._read_tagged(node, depth)
 
     def _read_tagged(self, node: dict[str, object], depth: int) -> State:
-        kinds = set(node)
-        if kinds == {"f"} and isinstance(node["f"], str):
-            return float.fromhex(node["f"])
-        if kinds == {"b"} and isinstance(node["b"], int):
-            return bytes(self._take(node["b"]))
-        if kinds == {"t", "s"} and isinstance(node["t"], str) and isinstance(node["s"], list):
-            return self._tensor(node["t"], node["s"])
-        if kinds == {"m"} and isinstance(node["m"], list):
-            return self._mapping(node["m"], depth)
+        match node:
+            case {"f": str(text)} if list(node) == ["f"]:
+                return self._float(text)
+            case {"b": int(size)} if list(node) == ["b"] and not isinstance(size, bool):
+                return bytes(self._take(size))
+            case {"t": str(name), "s": list(shape)} if list(node) == ["t", "s"]:
+                return self._tensor(name, shape)
+            case {"m": list(pairs)} if list(node) == ["m"]:
+                return self._mapping(pairs, depth)
         raise ValueError("an unknown kind")
+
+    def _float(self, text: str) -> float:
+        value = float.fromhex(text)
+        if value.hex() != text:
+            raise ValueError("a number written in another way")
+        return value
 
     def _mapping(self, pairs: list[object], depth: int) -> Mapping[Party, State]:
         out: dict[Party, State] = {}
         for pair in pairs:
-            key, item = pair if isinstance(pair, list) else (None, None)
+            key, item = pair if isinstance(pair, list) else (None, None)  # other lengths raise
             if not isinstance(key, int | str) or isinstance(key, bool) or key in out:
                 raise ValueError("a key that is no name, or comes twice")
             out[key] = self.read(item, depth + 1)
         return out
 
     def _tensor(self, name: str, shape: list[object]) -> Tensor:
-        sizes = [size for size in shape if isinstance(size, int) and 0 <= size < LARGEST]
+        sizes = [n for n in shape if type(n) is int and 0 <= n < LARGEST]  # no bool
         if len(sizes) != len(shape):
             raise ValueError("a shape that is none")
         dtype = _DTYPES[name]

@@ -73,7 +73,8 @@ class Layout:
         Raises:
             ValueError: for a name that matches nothing, or a model without a trained parameter.
         """
-        require(statistics in ("average", "local"), "statistics is 'average' or 'local'", statistics)
+        known = statistics in ("average", "local")
+        require(known, "statistics is 'average' or 'local'", repr(statistics))
         tensors = _tensors(model)
         only_names = tuple(tensors) if only is None else _matching("only", only, tensors)
         excluded = _matching("exclude", exclude, tensors)

@@ -1,9 +1,9 @@
 """Which datasets are neighbours."""
 
-from enum import Enum
+from enum import StrEnum
 
 
-class Relation(str, Enum):
+class Relation(StrEnum):
     """Say how two neighbouring datasets differ. One word a charge, and never mixed (rule R18).
 
     ``ZERO_OUT``: one unit's contribution is replaced by zero; the number of units is public.
@@ -33,7 +33,3 @@ class Relation(str, Enum):
     def change(self, clip_norm: float) -> float:
         """Return how far one unit moves a sum of vectors of norm ``clip_norm`` (rule R2)."""
         return 2 * clip_norm if self is Relation.REPLACE_ONE else clip_norm
-
-    def __str__(self) -> str:
-        """Return the word."""
-        return self.value

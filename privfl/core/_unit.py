@@ -1,9 +1,9 @@
 """Whose presence a guarantee hides."""
 
-from enum import Enum
+from enum import StrEnum
 
 
-class Unit(str, Enum):
+class Unit(StrEnum):
     """Say what one unit of privacy is: one record of a dataset, or one client with all its data.
 
     >>> Unit("client") is Unit.CLIENT

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from privfl.attacks.poisoning import DataPoisoning, UpdatePoisoning
+from privfl.attacks.poisoning import DataPoisoning, Poisoning, UpdatePoisoning
 from privfl.core import Party, require
 from privfl.federation import Adversary
 from privfl.parts import Data, Wrapper
@@ -26,18 +26,17 @@ class Attackers(Adversary):
         attack: from `privfl.attacks.poisoning`.
         members: who attacks.
         skip_client_half: send the crafted vector as it is: no clip, no noise.
-        equal_to_mean: whether every vector sent so far was the honest mean itself, so that the
-            attack was none.
+        idle: whether every vector sent so far was the honest mean itself: no attack at all.
 
     >>> from privfl.attacks.poisoning import SignFlip
     >>> Attackers(SignFlip(5.0, n_byzantine=2), members=(8, 9)).skip_client_half
     False
     """
 
-    attack: UpdatePoisoning | DataPoisoning
+    attack: Poisoning
     members: Sequence[Party]
     skip_client_half: bool = False
-    equal_to_mean: bool = field(default=True, init=False)
+    idle: bool = field(default=True, init=False)
 
     def __post_init__(self) -> None:
         """Refuse another number of attackers than the attack was made for."""
@@ -48,7 +47,7 @@ class Attackers(Adversary):
         """Let the attackers train on poisoned labels, where the attack is one on data."""
         if not isinstance(self.attack, DataPoisoning):
             return datasets
-        self.equal_to_mean = False
+        self.idle = False
         mine = {who: datasets[who] for who in self.members}
         return {**datasets, **{who: (x, self.attack.poison(y)) for who, (x, y) in mine.items()}}
 
@@ -95,13 +94,17 @@ class _Crafted:
             return
         honest = [self(client) for client in self.honest]
         rows = torch.stack([update for update, _ in honest])
-        crafted = self.attackers.attack(rows)
-        mean = rows.mean(dim=0)
-        same = torch.allclose(crafted, mean.expand_as(crafted), rtol=1e-4, atol=1e-7)
-        self.attackers.equal_to_mean &= same
+        crafted = self._crafted(rows)
         scalars = {name: _mean([s[name] for _, s in honest]) for name in honest[0][1]}
         for client, row in zip(self.byzantine, crafted, strict=True):
             self.sent[client] = (row, scalars)
+
+    def _crafted(self, honest: Tensor) -> Tensor:
+        attack = self.attackers.attack
+        if not bool(torch.isfinite(honest).all()):  # the run has diverged: nothing to craft from
+            return honest[:1].expand(attack.n_byzantine, -1)
+        self.attackers.idle &= attack.is_silent(honest)
+        return attack(honest)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from privfl.attacks.poisoning import DataPoisoning, UpdatePoisoning
+from privfl.attacks.poisoning import Poisoning
 from privfl.crypto import Stream
 from privfl.evaluate._table import Column
 from privfl.pipeline import Pipeline
@@ -22,7 +22,7 @@ class Poison:
     """Name a poisoning attack: one column, decided by training runs."""
 
     name: str
-    attack: UpdatePoisoning | DataPoisoning
+    attack: Poisoning
     about: str = ""
 
     def column(self, rounds: int) -> Column:

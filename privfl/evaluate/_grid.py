@@ -25,7 +25,9 @@ def poisons(n_byzantine: int) -> tuple[Poison, ...]:
             "IPM .1", IPM(0.1, n_byzantine=f), "minus a tenth of the honest mean: hides near zero"
         ),
         Poison("ALIE", ALIE(n_byzantine=f), "the mean less z standard deviations"),
-        Poison("Min-Max", MinMax(n_byzantine=f), "as far as the honest updates are from each other"),
+        Poison(
+            "Min-Max", MinMax(n_byzantine=f), "as far as the honest updates are from each other"
+        ),
         Poison("label flip", LabelFlip(n_byzantine=f), "honest training on labels 9 - y"),
     )
 

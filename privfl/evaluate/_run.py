@@ -5,14 +5,13 @@ from dataclasses import dataclass, field
 
 import torch
 
-from privfl.attacks.poisoning import DataPoisoning, UpdatePoisoning
-from privfl.core import ProtocolAbort, State, encode
+from privfl.attacks.poisoning import Poisoning
+from privfl.core import Party, ProtocolAbort, State, encode
 from privfl.evaluate._attackers import Attackers
 from privfl.evaluate._scenario import Scenario
 from privfl.federation import Federation
+from privfl.parts import Data
 from privfl.pipeline import Pipeline
-
-Poisoning = UpdatePoisoning | DataPoisoning
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def train(
         if diverged is None and not _one_round(federation):
             diverged = number
         accuracy.append(scenario.accuracy(federation.model))
-    idle = attackers is not None and attackers.equal_to_mean
+    idle = attackers is not None and attackers.idle
     seconds = time.perf_counter() - start
     return Run(tuple(accuracy), diverged, idle, weights, seconds)
 
@@ -73,7 +72,7 @@ def _federation(
     honest_only: bool,
     skip_client_half: bool,
 ) -> tuple[Federation, Attackers | None]:
-    clients = scenario.clients(seed)
+    clients: dict[Party, Data] = {**scenario.clients(seed)}
     if honest_only:
         clients = {who: clients[who] for who in scenario.honest}
     attackers = None

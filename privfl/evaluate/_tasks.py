@@ -76,7 +76,9 @@ class ProbeTask:
         found = store.get(key)
         if found is not None:
             return found
-        staged = view_of(scenario, self.pipeline, self.probe, self.seed, self._weights(scenario, store))
+        staged = view_of(
+            scenario, self.pipeline, self.probe, self.seed, self._weights(scenario, store)
+        )
         view_key = key_of("view", scenario.fingerprint, self.probe, staged.digest)
         found = store.get(view_key)
         if found is None:

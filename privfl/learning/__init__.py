@@ -9,5 +9,6 @@ from privfl.learning._algorithm import Algorithm, Exchange, Train
 from privfl.learning._as_trainer import as_trainer
 from privfl.learning._fedavg import FedAvg
 from privfl.learning._local_sgd import LocalSGD
+from privfl.learning._together_sgd import TogetherSGD
 
-__all__ = ["Algorithm", "Exchange", "FedAvg", "LocalSGD", "Train", "as_trainer"]
+__all__ = ["Algorithm", "Exchange", "FedAvg", "LocalSGD", "TogetherSGD", "Train", "as_trainer"]

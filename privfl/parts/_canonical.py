@@ -29,7 +29,7 @@ def blocks(updates: Tensor, order: list[int]) -> Iterator[Tensor]:
 
     Equal bits need equal buffers: a sum over a strided view may be taken in another order.
     """
-    for block in updates.split(BLOCK, dim=1):
+    for block in torch.split(updates, BLOCK, dim=1):
         yield block[order]
 
 

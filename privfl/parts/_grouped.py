@@ -127,7 +127,9 @@ class Grouped(SumProtocol):
     def collect(self, replies: Replies, at: At) -> Turn:
         """Gather commitments, relay them, gather coins, then serve every group."""
         if at.state is None:
-            return Turn(dict.fromkeys(at.cohort.members, encode({"do": "commit"})), {}, stage="draw")
+            return Turn(
+                dict.fromkeys(at.cohort.members, encode({"do": "commit"})), {}, stage="draw"
+            )
         kept = _fields(at.state)
         if "commitments" not in kept:
             return self._after_commit(dict(replies))
@@ -138,11 +140,11 @@ class Grouped(SumProtocol):
     def _after_commit(self, replies: Mapping[Party, bytes]) -> Turn:
         commitments = {who: decode(reply, largest=1024) for who, reply in replies.items()}
         if len(commitments) < self.size:
-            raise ProtocolAbort(f"{len(commitments)} clients are too few for a group of {self.size}")
+            raise ProtocolAbort(
+                f"{len(commitments)} clients are too few for a group of {self.size}"
+            )
         letter = encode({"do": "reveal", "commitments": commitments})
-        return Turn(
-            dict.fromkeys(commitments, letter), {"commitments": commitments}, stage="draw"
-        )
+        return Turn(dict.fromkeys(commitments, letter), {"commitments": commitments}, stage="draw")
 
     def _after_reveal(
         self, replies: Mapping[Party, bytes], kept: Mapping[Party, State], at: At

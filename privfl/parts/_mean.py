@@ -38,7 +38,8 @@ class Mean(Aggregator):
         total = rows.sums.new_zeros(rows.sums.shape[1], dtype=torch.float64)
         for k in order:  # one row at a time: no float64 copy of them all
             total += rows.sums[k]
-        weight = total.new_tensor(len(rows.survivors)) if rows.weight is None else rows.weight.sum(0)
+        heads = total.new_tensor(len(rows.survivors))
+        weight = heads if rows.weight is None else rows.weight.sum(dim=0)
         return (total / weight.where(weight != 0, weight.new_ones(()))).to(rows.sums.dtype)
 
     def columns(self, block: Tensor, weights: Tensor | None = None) -> Tensor:

@@ -158,4 +158,3 @@ class _Client:
             pending = fields(self.memory["pending"])
             self.memory["pending"] = {**pending, k: (body, made)}
         return made if part.covers_scalars else torch.cat([made, x[at.plan.body :]])
-

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from privfl.core import Party, ProtocolAbort, State, decode
@@ -57,7 +56,7 @@ def in_process(
             raise
         who, why = next(iter(aborts.items()))
         raise ProtocolAbort(f"{error}. Client {who} aborted: {why}") from error
-    if release.update is None:
+    if not release.update.numel():
         release = _opened_by_client(release, clients.kept)
     return replace(release, state={**fields(release.state), "clients": dict(clients.kept)})
 
@@ -103,8 +102,9 @@ def _opened_by_client(release: Release, kept: Mapping[Party, bytes]) -> Release:
 
 def on_device_of(release: Release, like: Tensor) -> Release:
     """Bring a release back to the dtype and device of the updates."""
-
-    def move(x: Tensor | None) -> Tensor | None:
-        return None if x is None else torch.as_tensor(x).to(like.device, like.dtype)
-
-    return replace(release, update=move(release.update), statistics=move(release.statistics))
+    statistics = release.statistics
+    return replace(
+        release,
+        update=release.update.to(like.device, like.dtype),
+        statistics=None if statistics is None else statistics.to(like.device, like.dtype),
+    )

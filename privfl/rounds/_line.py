@@ -86,9 +86,9 @@ class Line:
     ) -> dict[Party, State]:
         """Return the public state of every wrapper before the first round, by its place."""
         contracts = self.contracts(scalars)
-        plan = Plan.first(
-            cohort, body, statistics=statistics, scalars=contracts[0].scalars
-        ).but(min_survivors=self.protocol.min_survivors(len(cohort)))
+        plan = Plan.first(cohort, body, statistics=statistics, scalars=contracts[0].scalars).but(
+            min_survivors=self.protocol.min_survivors(len(cohort))
+        )
         public: dict[Party, State] = {}
         for k, part in enumerate(self.client_half):
             state = part.initial(plan)

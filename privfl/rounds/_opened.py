@@ -148,10 +148,10 @@ def _aggregated(
     k = setting.line.aggregator_at
     plan, rule = setting.plans[k], setting.line.aggregator
     at = setting.at(k, generator, memory.get(k))
-    if not rule.linear and len(rows.members) < rule.without(plan.n_rows - len(rows.members)).min_rows:
-        raise ProtocolAbort(
-            f"{rule!r} needs at least {rule.min_rows} rows, and {len(rows.members)} are left"
-        )
+    left = len(rows.members)
+    needed = 1 if rule.linear else rule.without(plan.n_rows - left).min_rows
+    if left < needed:
+        raise ProtocolAbort(f"{rule!r} needs at least {needed} rows, and {left} are left")
     weight = rows.weight if rows.weight is not None else rows.sums.new_ones(len(rows.sums), 1)
     bodies = Rows(rows.sums[:, : plan.body], rows.members, weight)
     x = rule.apply(bodies, at)
@@ -189,7 +189,8 @@ def _split(setting: Setting, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def _full_weight(rows: Rows, weighted: int) -> Tensor:
     """Return one divisor a coordinate: the weight, and the head count for the tail."""
     weight = rows.weight if rows.weight is not None else rows.sums.new_ones(len(rows.sums), 1)
-    wide = weight.to(rows.sums).expand(-1, weighted) if weight.shape[1] == 1 else weight.to(rows.sums)
+    wide = weight.to(rows.sums)
+    wide = wide.expand(-1, weighted) if wide.shape[1] == 1 else wide
     wide = torch.cat([wide, wide.new_ones(len(wide), weighted - wide.shape[1])], dim=1)
     heads = wide.new_tensor([[max(len(who), 1)] for who in rows.members])
     full = torch.cat([wide, heads.expand(-1, rows.sums.shape[1] - weighted)], dim=1)

@@ -13,8 +13,8 @@ class Release:
     """Hold the outcome of one round.
 
     Attributes:
-        update: (d,) the aggregate, in the dtype and on the device of the updates; None for a
-            server whose clients open.
+        update: (d,) the aggregate, in the dtype and on the device of the updates; empty
+            for a server whose clients open.
         survivors: who is counted.
         n_clients: how many were asked.
         scalars: mean of each declared scalar, in the units in which it was supplied.
@@ -27,7 +27,7 @@ class Release:
         transcript: a recording, where one was asked for.
     """
 
-    update: Tensor | None = field(repr=False)
+    update: Tensor = field(repr=False)
     survivors: tuple[Party, ...]
     n_clients: int
     scalars: Mapping[str, float] = field(default_factory=dict)
@@ -44,7 +44,8 @@ class Release:
     def __str__(self) -> str:
         """Say who is counted, and by how much a public denominator shrank the update.
 
-        >>> print(Release(None, (0, 1, 2, 3, 4, 5, 6), 10, denominator=10.0, realised=7.0))
+        >>> import torch
+        >>> print(Release(torch.zeros(2), tuple(range(7)), 10, denominator=10.0, realised=7.0))
         7 of 10, scaled by .7
         """
         text = f"{len(self.survivors)} of {self.n_clients}"

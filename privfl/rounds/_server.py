@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+import torch
 from torch import Tensor
 
 from privfl.core import Party, ProtocolAbort, Rows, State, decode, encode
@@ -180,7 +181,7 @@ class Round:
         """End a round whose clients opened: the server only knows who is counted."""
         survivors = fields(state).get("survivors", ())
         release = Release(
-            update=None,
+            update=torch.empty(0),
             survivors=survivors,  # type: ignore[arg-type]
             n_clients=len(self.setting.opening.cohort),
             rejected=self.rejected,

@@ -21,10 +21,11 @@ class Knowledge:
         loss: ``(outputs, labels) -> mean loss``, public.
         layout: which coordinates of the model make a row of the view.
         shape: of one input, such as ``(1, 28, 28)``.
-        n_images: how many training images stand behind each row of the view.
+        n_images: how many training images stand behind each row of the view, in all.
         labels: (rows, n_images) their labels, or None where the attacker does not know them.
         learning_rate: of the clients' local steps, or None.
         steps: local steps behind each update.
+        n_clients: how many clients each row sums; each of them stepped by means over its images.
         noise_std: standard deviation of the noise on each coordinate of a row, public by the plan.
         prior: (k, *shape) public images of the same kind, or None.
     """
@@ -37,5 +38,6 @@ class Knowledge:
     labels: Tensor | None = field(default=None, repr=False)
     learning_rate: float | None = None
     steps: int = 1
+    n_clients: int = 1
     noise_std: float = 0.0
     prior: Tensor | None = field(default=None, repr=False)

@@ -110,6 +110,6 @@ def test_the_clone_with_nothing_but_a_wheel_says_so_in_one_line(tmp_path):
         text=True,
         check=False,
     )
-    last = done.stderr.strip().splitlines()[-1]
     assert done.returncode == 1
-    assert re.match(r"ImportError: .*pip install -e \..*leave", last), done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert re.match(r"ImportError: .*pip install -e \..*leave", last), last

@@ -22,7 +22,7 @@ RINGS = [
     ["federation+history"],
     ["front door"],
     ["evaluate", "flower", "testing"],
-    ["cli"],
+    ["cli+reading"],
 ]
 RING = {room: i for i, rooms in enumerate(RINGS) for room in rooms}
 ROOM = {module: room for room in RING for module in room.split("+")}

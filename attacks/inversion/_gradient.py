@@ -1,0 +1,31 @@
+"""The gradient of a model at given images, as one row of a view would hold it."""
+
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, grad, replace_all_batch_norm_modules_
+
+from privfl.views import Knowledge
+
+Gradient = Callable[[Tensor, Tensor], Tensor]
+
+
+def gradient_of(knowledge: Knowledge) -> Gradient:
+    """Return the map from images (n, *shape) and labels (n,) to the mean gradient (dim,).
+
+    It can be vmapped over sets of images and differentiated in the images. The model is copied;
+    dropout is off, and batch norm uses the statistics of the batch, as in training.
+    """
+    model = replace_all_batch_norm_modules_(copy.deepcopy(knowledge.model).eval())
+    trained = [e.name for e in knowledge.layout.entries if e.kind == "parameter" and not e.tied_to]
+    parameters = {name: model.get_parameter(name).detach() for name in trained}
+
+    def gradient(images: Tensor, labels: Tensor) -> Tensor:
+        def loss(at: dict[str, Tensor]) -> Tensor:
+            return knowledge.loss(functional_call(model, at, (images,)), labels)
+
+        return torch.cat([part.reshape(-1) for part in grad(loss)(parameters).values()])
+
+    return gradient

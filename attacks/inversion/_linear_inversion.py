@@ -1,0 +1,103 @@
+"""Images read off the gradient of a linear first layer."""
+
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from privfl.attacks.inversion._evidence import blind_image, rows_of
+from privfl.attacks.inversion._fitted import fitted, loudness
+from privfl.attacks.inversion._layers import Trace, piece_of
+from privfl.attacks.inversion._ratios import candidates_of
+from privfl.attacks.inversion._reconstruction import Reconstruction
+from privfl.crypto import Stream
+from privfl.views import Knowledge, View
+
+DROWNED = 100.0  # times the noise: a ratio is then good to about a per cent
+
+
+@dataclass(frozen=True)
+class LinearInversion:
+    """Read images off the gradient of a linear first layer, in closed form.
+
+    The gradient of neuron j is ``sum_i dz_ij * (x_i, 1)``, so weight over bias is the image itself
+    where one image alone activates the neuron (Phong et al. 2018, https://eprint.iacr.org/2017/715).
+    Neurons that give one image to within rounding are gathered, and the ``n_images`` best
+    candidates are returned. An image is certified where two neurons or more agree on it and no
+    further one nearly does: mixtures of two images of one label lie within a per cent of each
+    other, but do not agree to within rounding. With fewer than three outputs mixtures can agree
+    exactly, and with more certified candidates than images some are mixtures: then none is.
+
+    Where the declared noise drowns the ratios, the images are fitted by least squares instead, to
+    the bias gradients that the labels let expect: see `fitted`.
+
+    A sum of k clients is one gradient of all their images; a clip cancels in the ratio. An update
+    of several steps is taken for one.
+
+    Guarantees:
+        - One image, one step, no noise: exact to rounding, and certified.
+        - Certified images are exact to rounding.
+        - Rescaling the rows does not change the images.
+        - The outcome depends on view and knowledge alone.
+
+    >>> LinearInversion()
+    LinearInversion()
+    """
+
+    def __call__(self, view: View, knowledge: Knowledge, generator: Stream) -> Reconstruction:
+        """Attack every row of the view.
+
+        Raises:
+            NotApplicable: without opened rows, for a model that starts with anything but a linear
+                layer with a bias, or where noise drowns the ratios and no labels are known.
+        """
+        del generator
+        started = time.perf_counter()
+        rows, trace = rows_of(view, knowledge), Trace.of(knowledge)
+        layer = trace.first_linear
+        weight = -piece_of(rows, knowledge, layer.tensor("weight")).double()
+        bias = -piece_of(rows, knowledge, layer.tensor("bias")).double()
+        if loudness(bias, knowledge.noise_std) < DROWNED:
+            images = fitted(weight, bias, knowledge, layer.tensor("bias"))
+            certified = torch.zeros(images.shape[:2], dtype=torch.bool, device=images.device)
+        else:
+            images, certified = _read_off(weight, bias, knowledge, trace)
+        return Reconstruction(
+            images.clamp(0, 1).unflatten(2, knowledge.shape).to(rows),
+            loss=_unexplained(weight, images).to(rows),
+            certified=certified,
+            seconds=time.perf_counter() - started,
+            strength="closed form",
+        )
+
+
+def _read_off(
+    weight: Tensor, bias: Tensor, knowledge: Knowledge, trace: Trace
+) -> tuple[Tensor, Tensor]:
+    """Take the best candidates of each row; the blind guess stands where there are too few."""
+    n = knowledge.n_images
+    blind = blind_image(knowledge).flatten().to(weight)
+    images = blind.expand(len(weight), n, -1).clone()
+    certified = torch.zeros(len(weight), n, dtype=torch.bool, device=weight.device)
+    for row in range(len(weight)):
+        found = candidates_of(weight[row], bias[row], _spread(knowledge))
+        provable = sum(c.certified for c in found) <= n and (n == 1 or trace.n_outputs >= 3)
+        for k, candidate in enumerate(found[:n]):
+            images[row, k] = candidate.image
+            certified[row, k] = candidate.certified and provable
+    return images, certified
+
+
+def _spread(knowledge: Knowledge) -> float:
+    """Return the error of a coordinate: the declared noise, and the rounding of weights."""
+    largest = max(float(p.detach().abs().max()) for p in knowledge.model.parameters())
+    eps = torch.finfo(next(knowledge.model.parameters()).dtype).eps
+    return math.hypot(knowledge.noise_std, largest * eps / 2 * math.sqrt(knowledge.n_clients))
+
+
+def _unexplained(weight: Tensor, images: Tensor) -> Tensor:
+    """Return the share of the gradient's square that no mixture of the images explains."""
+    rest = weight - weight @ torch.linalg.pinv(images) @ images
+    return rest.square().sum(dim=(1, 2)) / weight.square().sum(dim=(1, 2)).clamp(min=1e-300)

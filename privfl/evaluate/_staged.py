@@ -1,0 +1,158 @@
+"""Putting victims, a model and a pipeline on stage, up to what the server sees."""
+
+import copy
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+
+from privfl.core import Layout, Party, Rows, Vantage, decode, encode, require
+from privfl.crypto import Stream
+from privfl.evaluate._contender import Probe
+from privfl.evaluate._scenario import Scenario
+from privfl.learning import LocalSGD
+from privfl.parts import Data, Loss, Trainer
+from privfl.pipeline import Pipeline
+from privfl.views import Knowledge, View
+
+PRIOR = 200  # public images an attacker may know: test images, which nobody trains on
+
+
+@dataclass(frozen=True)
+class Staged:
+    """Hold a view, what the attacker knows besides, and apart from both the truth.
+
+    Attributes:
+        view, knowledge: what an attack gets.
+        data: the examples behind each row.
+    """
+
+    view: View
+    knowledge: Knowledge
+    data: tuple[Data, ...] = field(repr=False)
+
+    @property
+    def digest(self) -> str:
+        """A hash of all that an attack gets to see: equal views are attacked once."""
+        rows = torch.empty(0) if self.view.rows is None else self.view.rows.sums
+        known = self.knowledge
+        weights = known.layout.flatten(known.model)
+        settings = (known.shape, known.n_images, known.learning_rate, known.steps)
+        text = repr((settings, known.n_clients, known.noise_std)).encode()
+        digest = hashlib.sha256(text)
+        for tensor in (rows, weights, known.labels, known.prior):
+            digest.update(encode(tensor))
+        return digest.hexdigest()
+
+
+def server_view(
+    pipeline: Pipeline, updates: Tensor, *, members: tuple[Party, ...], generator: Stream
+) -> View:
+    """Return what the server sees of one round over ``updates`` (n, d)."""
+    release = pipeline.aggregate(updates, cohort=members, generator=generator, transcript=True)
+    return release.transcript.view(Vantage.SERVER)
+
+
+def updates_of(
+    model: nn.Module, data: Mapping[Party, Data], local: Trainer, loss: Loss, generator: Stream
+) -> Tensor:
+    """Let every client train from ``model``: -> (n, d) updates."""
+    layout = Layout.of(model)
+    trained = {
+        who: local.train(copy.deepcopy(model), pair, loss, generator.child(f"client/{who}")).model
+        for who, pair in data.items()
+    }
+    return layout.stack(list(trained.values()), minus=model)
+
+
+def summed(view: View, size: int) -> View:
+    """Let a viewer of single rows add up each ``size`` of them, as anybody could."""
+    rows = view.rows
+    if size == 1 or rows is None or len(rows.sums) == 1:
+        return view
+    sums = torch.stack([block.sum(dim=0) for block in rows.sums.split(size)])
+    blocks = range(0, len(rows.members), size)
+    members = tuple(sum(rows.members[k : k + size], ()) for k in blocks)
+    return replace(view, rows=Rows(sums, members))
+
+
+def stage(
+    scenario: Scenario, pipeline: Pipeline, probe: Probe, seed: int, weights: bytes | None
+) -> Staged:
+    """Choose victims, let them train, and run a round of the pipeline on what they send."""
+    model = _model(scenario, probe, seed, weights)
+    data = _real_clients(scenario, seed) if probe.as_trained else _victims(scenario, probe, seed)
+    local = scenario.local
+    if not probe.as_trained:
+        local = LocalSGD(lr=local.lr, batch_size=probe.batch, steps=1)
+    generator = scenario.stream(seed, f"probe/{probe.name}")
+    updates = updates_of(model, data, local, scenario.loss, generator.child("training"))
+    view = server_view(pipeline, updates, members=tuple(data), generator=generator.child("noise"))
+    pairs = _cohorts(tuple(data.values()), probe.n_clients)
+    noise_std = pipeline.plan(n_clients=len(data), dim=updates.shape[1]).row_std
+    knowledge = Knowledge(
+        model=model,
+        loss=scenario.loss,
+        layout=Layout.of(model),
+        shape=tuple(scenario.train[0].shape[1:]),
+        n_images=probe.batch * probe.n_clients,
+        labels=_labels(pairs, probe, generator.child("labels")),
+        learning_rate=local.lr,
+        steps=local.steps or 1,
+        n_clients=probe.n_clients,
+        noise_std=noise_std * math.sqrt(probe.n_clients),
+        prior=scenario.test[0][:PRIOR],
+    )
+    return Staged(summed(view, probe.n_clients), knowledge, pairs)
+
+
+def _model(scenario: Scenario, probe: Probe, seed: int, weights: bytes | None) -> nn.Module:
+    if probe.model == "twin":
+        require(scenario.twin is not None, "The scenario needs a linear twin", "none")
+        return scenario.fresh_model(seed, scenario.twin)
+    model = scenario.fresh_model(seed)
+    if weights is not None:
+        vector = decode(weights)
+        model.load_state_dict(dict(Layout.of(model).unflatten(vector, like=model)))  # type: ignore[arg-type]
+    return model
+
+
+def _victims(scenario: Scenario, probe: Probe, seed: int) -> dict[Party, Data]:
+    """Deal images to clients so that each label comes in turn."""
+    x, y = scenario.train
+    order = by_turns(y, scenario.stream(seed, "victims"))
+    batches = order[: probe.victims * probe.n_clients * probe.batch].split(probe.batch)
+    return {k: (x[rows], y[rows]) for k, rows in enumerate(batches)}
+
+
+def _real_clients(scenario: Scenario, seed: int) -> dict[Party, Data]:
+    return {**scenario.clients(seed)}
+
+
+def by_turns(labels: Tensor, generator: Stream) -> Tensor:
+    """Order examples at random, but so that the labels take turns: (n,) -> (n,) indices."""
+    order = generator.permutation(len(labels))
+    seen = torch.zeros(int(labels.max()) + 1, dtype=torch.int64)
+    turn = torch.empty(len(labels), dtype=torch.int64)
+    for place, row in enumerate(order.tolist()):
+        label = int(labels[row])
+        turn[place] = seen[label] * len(seen) + label
+        seen[label] += 1
+    return order[turn.argsort()]
+
+
+def _cohorts(data: tuple[Data, ...], size: int) -> tuple[Data, ...]:
+    blocks = [data[k : k + size] for k in range(0, len(data), size)]
+    return tuple(
+        (torch.cat([x for x, _ in block]), torch.cat([y for _, y in block])) for block in blocks
+    )
+
+
+def _labels(pairs: tuple[Data, ...], probe: Probe, generator: Stream) -> Tensor:
+    """Return the labels that an attacker is given; of a real update, a draw in their proportion."""
+    if not probe.as_trained:
+        return torch.stack([y for _, y in pairs])
+    return torch.stack([y[generator.permutation(len(y))[: probe.batch]] for _, y in pairs])
