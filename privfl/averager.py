@@ -7,17 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from privfl.core import (
-    CompositionError,
-    Layout,
-    Model,
-    State,
-    Weights,
-    decode,
-    encode,
-    require,
-)
+from privfl.core import Layout, Model, State, Weights, decode, encode, require
 from privfl.rounds import Line, Release
+from privfl.rounds._setting import refuse_statistics
 
 if TYPE_CHECKING:
     from privfl.pipeline import Pipeline
@@ -100,19 +92,8 @@ class Averager:
 
 
 def require_fit(line: Line, layout: Layout) -> None:
-    """Refuse running statistics where they would be noised or hidden in a sum (rule R1)."""
-    contract = line.contract
-    if not layout.statistics_dim or (not contract.claims_privacy and contract.sees == "each"):
-        return
-    other = contract.author("noise" if contract.claims_privacy else "sees")
-    raise CompositionError(
-        "R1",
-        (other, "running statistics"),
-        f"The model has {layout.statistics_dim} running statistics (BatchNorm). They are not "
-        f"updates, so {other!r} must not touch them, and nothing may travel beside it",
-        "Keep them local with Layout.of(model, statistics='local'), or replace BatchNorm by "
-        "GroupNorm",
-    )
+    """Refuse a layout with running statistics where the pipeline cannot average them apart."""
+    refuse_statistics(line.contract, layout.statistics_dim)
 
 
 def model_hash(vector: Tensor) -> bytes:

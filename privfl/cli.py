@@ -56,15 +56,18 @@ def duel(
     table = _duel(minutes, seeds, jobs, out, data, fresh, start, quiet=as_json)
     report = table.save(out / "report.html")
     if hero is not None:
-        from privfl.evaluate import save_strip
+        from privfl.evaluate import strip_png
 
-        save_strip(table, hero)
+        hero.parent.mkdir(parents=True, exist_ok=True)
+        hero.write_bytes(strip_png(table.pictures))
     if as_json:
         typer.echo(json.dumps(table.to_dict(), indent=1))
         return
+    from rich.console import Console
+
     from privfl.evaluate import print_table
 
-    print_table(table)
+    print_table(table, Console())
     typer.echo(f"\n{report}  ({time.monotonic() - start:.0f} s)")
 
 

@@ -298,14 +298,15 @@ class Pipeline(Line):
             )
 
     def _with_transcript(self, release: Release, tape: Tape) -> Release:
-        kept = release.state["clients"] if isinstance(release.state, dict) else {}
+        states = dict(release.state)  # type: ignore[call-overload]
+        clients = states.pop("clients")
         server = self.contract.opener == "server"
         transcript = Transcript(
             posted=tuple(tape.posted),
             opened=release.opened,
             openers=frozenset({SERVER} if server else release.survivors),
             release=release.update,
-            states=kept,
+            states={SERVER: states, **clients},
         )
         return replace(release, transcript=transcript)
 

@@ -25,10 +25,14 @@ def fitted(weight: Tensor, bias: Tensor, knowledge: Knowledge, bias_name: str) -
     (the row may be clipped), and the brightest pixel is set to 1.
     """
     if knowledge.n_images == 1 and loudness(bias, knowledge.noise_std) > AUDIBLE:
-        return torch.linalg.pinv(bias[:, :, None]) @ weight
-    factors = _expected(knowledge, len(bias), bias_name)
-    images = torch.linalg.pinv(factors.mT) @ weight
+        return _solved(bias[:, None], weight)
+    images = _solved(_expected(knowledge, len(bias), bias_name), weight)
     return images / images.amax(dim=2, keepdim=True).clamp(min=torch.finfo(images.dtype).tiny)
+
+
+def _solved(factors: Tensor, weight: Tensor) -> Tensor:
+    images: Tensor = torch.linalg.pinv(factors.mT) @ weight  # equal labels: rank falls, they share
+    return images
 
 
 def _expected(knowledge: Knowledge, n_rows: int, bias_name: str) -> Tensor:
@@ -37,4 +41,5 @@ def _expected(knowledge: Knowledge, n_rows: int, bias_name: str) -> Tensor:
     blind = blind_image(knowledge)
     alone = labels.reshape(-1, 1)
     gradients = vmap(gradient_of(knowledge), in_dims=(None, 0))(blind[None], alone)
-    return piece_of(gradients, knowledge, bias_name).double().unflatten(0, labels.shape)
+    expected: Tensor = piece_of(gradients, knowledge, bias_name).double()
+    return expected.reshape(*labels.shape, -1)

@@ -17,7 +17,7 @@ from privfl.views import Knowledge, View
 
 MOMENTUM = 0.9
 DROPS = (3 / 8, 5 / 8, 7 / 8)  # of the way, where the step falls tenfold: the paper's schedule
-TURN = 10.0  # e-folds that the total variation weight may move in a search: from end to end and back
+TURN = 10.0  # e-folds a search: its weight can go from end to end, and back, several times
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class InvertingGradients:
 
 
 class _Matching:
-    """Map images (rows, n, *shape) to one loss a row: one less the cosine to the row's direction."""
+    """Map images (rows, n, *shape) to one loss a row: one less the cosine to its direction."""
 
     def __init__(self, knowledge: Knowledge, rows: Tensor, labels: Tensor) -> None:
         self.labels = labels
@@ -120,7 +120,8 @@ class _Matching:
 
         def loss(images: Tensor, labels: Tensor, target: Tensor) -> Tensor:
             made = gradient(images, labels)
-            return 1 - torch.dot(made, target) / made.norm().clamp(min=_tiny(made))
+            cosine: Tensor = torch.dot(made, target) / made.norm().clamp(min=_tiny(made))
+            return 1 - cosine
 
         self.losses = vmap(loss)
 
@@ -144,7 +145,8 @@ def expected_loss(rows: Tensor, noise_std: float) -> float:
 def total_variation(images: Tensor) -> Tensor:
     """Return the mean step between neighbouring pixels: (rows, n, ..., h, w) -> (rows,)."""
     axes = range(1, 1 + min(images.ndim - 2, 2))
-    return sum((images.diff(dim=-k).abs().flatten(1).mean(1) for k in axes), images.new_zeros(()))
+    steps = [images.diff(dim=-k).abs().flatten(1).mean(dim=1) for k in axes]
+    return torch.stack(steps).sum(dim=0)
 
 
 def _start(rows: Tensor, knowledge: Knowledge, generator: Stream) -> Tensor:

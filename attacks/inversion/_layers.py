@@ -1,12 +1,12 @@
 """Where a model's first and last layers are, and where their gradient stands in a row."""
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
+from privfl.attacks.inversion._gradient import copy_of
 from privfl.views import Knowledge, NotApplicable
 
 
@@ -40,7 +40,7 @@ class Trace:
     @classmethod
     def of(cls, knowledge: Knowledge) -> "Trace":
         """Run a ramp of grey values through a copy of the model."""
-        model = copy.deepcopy(knowledge.model).eval()
+        model = copy_of(knowledge.model)
         calls: list[Call] = []
         for name, layer in model.named_modules():
             if next(layer.parameters(recurse=False), None) is not None:
@@ -62,8 +62,8 @@ class Trace:
         first = self.calls[0]
         if not first.is_affine:
             raise NotApplicable(
-                f"The model starts with {type(first.layer).__name__}. The closed form needs a model "
-                "that starts with nn.Linear and a bias: run it on such a twin of the model."
+                f"The model starts with {type(first.layer).__name__}, and the closed form needs "
+                "one that starts with nn.Linear and a bias. Run it on such a twin of the model."
             )
         if not torch.equal(first.given.flatten(), self.probe.flatten()):
             raise NotApplicable("The input is changed before it meets the first linear layer.")

@@ -58,7 +58,7 @@ def candidates_of(weight: Tensor, bias: Tensor, spread: float) -> list[Candidate
     left, found = torch.ones_like(errors, dtype=torch.bool), []
     while left.any():
         size = (agree & left).sum(dim=1) * left
-        centre = int((size - errors / (errors.max() * 2)).where(left, errors.new_zeros(())).argmax())
+        centre = int((size - size.sign() * errors / (2 * errors.max())).argmax())
         members = agree[centre] & left
         certified = int(members.sum()) >= AGREED and not bool((near[centre] & ~members).any())
         found.append(Candidate(_mean(ratios, errors, members), int(members.sum()), certified))

@@ -52,13 +52,15 @@ class CentralGaussianNoise(GaussianNoise):
                 "Put it behind the aggregator, or use "
                 f"LocalGaussianNoise({self.noise_multiplier!r})",
             )
-        if given.noise != "none" and "local_and_central_noise" not in given.accepting:
+        both = given.noise == "local" and "local_and_central_noise" in given.accepting
+        if given.noise != "none" and not both:
             other = given.author("noise")
+            accept = ", or accept it with accepting={'local_and_central_noise'}"
             raise CompositionError(
                 "R31",
                 (other, self),
                 f"{other!r} and {self!r} are two noises, and each is accounted alone",
-                "Keep one, or accept it with accepting={'local_and_central_noise'}",
+                f"Keep one{accept if given.noise == 'local' else ''}",
             )
         self._require_bound(rule, given)
         if given.sees != "each" and "exact_sum_to_server" not in given.accepting:

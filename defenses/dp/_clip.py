@@ -70,11 +70,10 @@ class Clip(Wrapper):
             )
         if given.rows == "group":
             return given
-        return given.but(
-            self,
-            clip_norm=min(self.clip_norm, given.clip_norm),
-            enforced_by="client" if given.where == "client" else "opener",
-        )
+        if given.clip_norm < self.clip_norm:  # the other clip's bound is the one that holds
+            return given
+        who = "client" if given.where == "client" else "opener"
+        return given.but(self, clip_norm=self.clip_norm, enforced_by=who)
 
     def plan(self, given: Plan, contract: Contract, public: State) -> Plan:
         """State the body's, the joint and the coordinate bound, and the scalars' units."""
@@ -115,10 +114,14 @@ class Clip(Wrapper):
 
 def shrink(x: Tensor, norm: float) -> Tensor:
     """Scale ``x`` (d,) so that its L2 norm is at most ``norm``, in its own dtype."""
+    shrunk, scale = x, 1.0
+    while (length := _length(shrunk)) > norm:
+        # one unit in the last place less, and again: rounding can lift the result above the bound
+        scale *= norm / length * (1 - torch.finfo(x.dtype).eps)
+        shrunk = (x.double() * scale).to(x.dtype)
+    return shrunk
+
+
+def _length(x: Tensor) -> float:
     # float64: the squares of float16 or of 1e30 in float32 overflow
-    length = float(torch.linalg.vector_norm(x, dtype=torch.float64))
-    if length <= norm:
-        return x
-    # one unit in the last place less, so that rounding cannot lift the result above the bound
-    scale = norm / length * (1 - torch.finfo(x.dtype).eps)
-    return (x.double() * scale).to(x.dtype)
+    return float(torch.linalg.vector_norm(x, dtype=torch.float64))

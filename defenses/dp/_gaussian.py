@@ -39,7 +39,12 @@ def add_noise(x: Tensor, std: float | Tensor, generator: Stream) -> Tensor:
 
 
 def gaussian_charge(noise_multiplier: float, vantage: Vantage, relation: Relation) -> Charge:
-    """Charge one Gaussian release of sensitivity 1 for each client."""
+    """Charge a Gaussian whose neighbours lie 1 apart in units of ``1 / noise_multiplier`` std.
+
+    An event counts its noise over what one unit contributes, and accountants double the distance
+    under replace-one themselves (rule R18); the noise here is scaled for that distance already.
+    """
     from dp_accounting import GaussianDpEvent  # here: importing it takes most of a second
 
-    return Charge(GaussianDpEvent(noise_multiplier), Unit.CLIENT, vantage, relation)
+    event = GaussianDpEvent(noise_multiplier * relation.change(1.0))
+    return Charge(event, Unit.CLIENT, vantage, relation)

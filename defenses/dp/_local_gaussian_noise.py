@@ -52,6 +52,14 @@ class LocalGaussianNoise(GaussianNoise):
                 f"{self!r} needs real numbers with a bound in front of it, and finds {other}",
                 "Put Clip(…) right before it",
             )
+        if given.weighting == "examples":
+            weigh = given.author("weighting")
+            raise CompositionError(
+                "R2",
+                (weigh, self),
+                f"{weigh!r} divides by the realised sum of example counts, which {self!r} noises",
+                "Give Weigh a public total, or drop it",
+            )
         if given.noise != "none":
             other = given.author("noise")
             raise CompositionError(

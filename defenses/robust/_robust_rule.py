@@ -21,7 +21,7 @@ class RobustRule(Aggregator):
 
     Attributes:
         n_byzantine: how many rows may be anything. It counts rows: clients, or groups of them.
-        equivariant: whether ``F(a * x + b) = a * F(x) + b``.
+        equivariant: whether ``F(a * x + b) = a * F(x) + b``, where no choice is tied.
     """
 
     n_byzantine: int

@@ -12,7 +12,8 @@ class Charge:
     """Describe one release for the accounting.
 
     Attributes:
-        event: a ``dp_accounting`` DpEvent, with sensitivity 1 under ``relation``.
+        event: a ``dp_accounting`` DpEvent; its noise is over the most one unit contributes,
+            whatever the relation, and accountants double the distance under replace-one.
         unit: whose presence is hidden.
         vantage: the adversary against whom the event holds.
         relation: which datasets are neighbours.

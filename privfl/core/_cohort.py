@@ -1,6 +1,7 @@
 """Who takes part in a round."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -34,11 +35,15 @@ class Cohort:
         """Refuse an empty cohort, doubles, and weights or owners of another length."""
         n = len(self.members)
         require(n > 0, "A cohort needs at least one client", "none")
+        named = all(isinstance(who, int | str) for who in self.members)
+        require(named, "Clients are named by numbers or strings", self.members)
         require(len(set(self.members)) == n, "A cohort lists each client once", self.members)
-        require(SERVER not in self.members, "A client cannot be called 'server'", "it")
+        require(SERVER not in self.members, "No client is called 'server'", self.members)
         if self.weights is not None:
-            good = len(self.weights) == n and min(self.weights) >= 0 and sum(self.weights) > 0
-            require(good, f"weights must be {n} numbers from 0 up, not all 0", self.weights)
+            object.__setattr__(self, "weights", tuple(float(w) for w in self.weights))
+            good = len(self.weights) == n and all(0 <= w < math.inf for w in self.weights)
+            wanted = f"weights must be {n} finite numbers from 0 up, not all 0"
+            require(good and sum(self.weights) > 0, wanted, self.weights)
         if self.owners is not None:
             good = self.owners.dtype == torch.bool and self.owners.ndim == 2
             found = f"{self.owners.dtype} of shape {tuple(self.owners.shape)}"

@@ -39,7 +39,8 @@ class Layout:
 
     The vector holds the floating-point parameters. Running statistics are not updates: they are
     averaged apart, or kept ``"local"``. Integer buffers are excluded by name. Tied weights count
-    once. Tensors keep their dtype and device on the way back.
+    once, and train where one of their names does. Tensors keep their dtype and device on the way
+    back.
 
     Guarantees:
         - ``flatten(unflatten(v, like)) == v`` wherever the model's dtypes can hold ``v``.
@@ -78,13 +79,13 @@ class Layout:
         tensors = _tensors(model)
         only_names = tuple(tensors) if only is None else _matching("only", only, tensors)
         excluded = _matching("exclude", exclude, tensors)
-        trained = set(only_names) - set(excluded)
+        first = _first_names(tensors)
+        trained = {first[name] for name in only_names} - {first[name] for name in excluded}
         parameters = _parameter_names(model, tensors)
-        entries, first = [], {}
+        entries = []
         for name, tensor in tensors.items():
-            kind = _kind(tensor, name in trained, name in parameters, statistics)
-            twin = first.setdefault(_storage(tensor), name) if isinstance(tensor, Tensor) else name
-            tied_to = None if twin == name else twin
+            kind = _kind(name, tensor, first[name] in trained, name in parameters, statistics)
+            tied_to = None if first[name] == name else first[name]
             entries.append(Entry(name, tuple(tensor.shape), _dtype(tensor), kind, tied_to))
         layout = cls(tuple(entries), isinstance(model, nn.Module | Mapping))
         wanted = "A layout needs at least one floating-point parameter that trains"
@@ -131,7 +132,9 @@ class Layout:
     def stack(self, states: Sequence[Model], *, minus: Model | None = None) -> Tensor:
         """Write many states as rows, less the model they started from: -> (n, dim)."""
         require(len(states) > 0, "states must hold at least one client's weights", "none")
-        rows = torch.stack([self.flatten(state) for state in states])
+        first = self.flatten(states[0])
+        rest = [self.flatten(state).to(first.device) for state in states[1:]]
+        rows = torch.stack([first, *rest])
         return rows if minus is None else rows - self.flatten(minus).to(rows)
 
     def unflatten(
@@ -183,10 +186,11 @@ class Layout:
 
 
 def _tensors(model: Model) -> dict[str, Array]:
-    if isinstance(model, nn.Module):
-        return dict(model.state_dict())
-    if isinstance(model, Mapping):
-        return dict(model)
+    if isinstance(model, nn.Module | Mapping):
+        tensors = dict(model.state_dict() if isinstance(model, nn.Module) else model)
+        others = [k for k, v in tensors.items() if not isinstance(v, Tensor | np.ndarray)]
+        require(not others, "A state_dict maps names to tensors", f"something else at {others}")
+        return tensors
     wanted = "A model is a torch module, a state_dict, or a list of arrays"
     good = isinstance(model, Sequence) and all(isinstance(a, Tensor | np.ndarray) for a in model)
     require(good, wanted, type(model).__name__)
@@ -200,8 +204,11 @@ def _parameter_names(model: Model, tensors: Mapping[str, Array]) -> set[str]:
     return {name for name in tensors if not name.endswith(("running_mean", "running_var"))}
 
 
-def _kind(tensor: Array, trains: bool, is_parameter: bool, statistics: str) -> Kind:
-    if not trains or not _dtype(tensor).is_floating_point:
+def _kind(name: str, tensor: Array, trains: bool, is_parameter: bool, statistics: str) -> Kind:
+    dtype = _dtype(tensor)
+    if trains and is_parameter:
+        require(not dtype.is_complex, "Parameters are real numbers", f"{dtype} at {name}")
+    if not trains or not dtype.is_floating_point:
         return "excluded"
     if is_parameter:
         return "parameter"
@@ -218,18 +225,31 @@ def _matching(option: str, names: Iterable[str], tensors: Mapping[str, Array]) -
     return out
 
 
-def _storage(tensor: Tensor) -> object:
-    if tensor.numel() == 0:
-        return id(tensor)
-    return (tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype, tensor.device)
+def _first_names(tensors: Mapping[str, Array]) -> dict[str, str]:
+    """Return, for each name, the first name of the same tensor: its own unless it is tied."""
+    first: dict[object, str] = {}
+    return {name: first.setdefault(_place(name, array), name) for name, array in tensors.items()}
+
+
+def _place(name: str, array: Array) -> object:
+    if not isinstance(array, Tensor):
+        return name
+    storage = array.untyped_storage()._cdata  # not its address: on the meta device all have 0
+    return (storage, array.storage_offset(), tuple(array.shape), array.stride(), array.dtype)
 
 
 def _dtype(array: Array) -> torch.dtype:
-    return array.dtype if isinstance(array, Tensor) else torch.from_numpy(array[None][:0]).dtype
+    return array.dtype if isinstance(array, Tensor) else _as_tensor(array[None][:0]).dtype
 
 
 def _as_tensor(array: Array) -> Tensor:
-    return array.detach() if isinstance(array, Tensor) else torch.as_tensor(array)
+    if isinstance(array, Tensor):
+        return array.detach()
+    try:  # copies what torch cannot view: read-only memory, another byte order or stride
+        native = np.require(array, array.dtype.newbyteorder("="), ["C", "W"])
+        return torch.from_numpy(native)
+    except TypeError:
+        raise ValueError(f"Arrays hold numbers that torch knows. Found {array.dtype}.") from None
 
 
 def _copy(array: Array) -> Array:

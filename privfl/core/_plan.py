@@ -23,6 +23,7 @@ class Plan:
         statistics: coordinates of running statistics, averaged apart.
         dim: all coordinates, the declared tail included.
         total_weight: the sum of the public weights of the cohort.
+        least_weight, largest_weight: among the public weights above 0.
         clip_norm: L2 bound of the body.
         bound: joint L2 bound of body and scalars (rule R7).
         peak: largest absolute coordinate.
@@ -43,6 +44,8 @@ class Plan:
     statistics: int
     dim: int
     total_weight: float
+    least_weight: float = 1.0
+    largest_weight: float = 1.0
     clip_norm: float = math.inf
     bound: float = math.inf
     peak: float = math.inf
@@ -68,6 +71,7 @@ class Plan:
         min_survivors: int = 1,
     ) -> "Plan":
         """Make the plan in front of the first part."""
+        weights = [w for w in cohort.weights or (1.0,) if w > 0]
         return cls(
             n_clients=len(cohort),
             n_rows=len(cohort),
@@ -76,6 +80,8 @@ class Plan:
             statistics=statistics,
             dim=body + statistics + len(scalars),
             total_weight=cohort.total_weight,
+            least_weight=min(weights),
+            largest_weight=max(weights),
             unit=(1.0,) * len(scalars),
         )
 

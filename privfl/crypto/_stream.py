@@ -75,7 +75,8 @@ class Stream:
 
     def uniform(self, shape: Sequence[int], like: Tensor | None = None) -> Tensor:
         """Draw from (0, 1] in steps of 2^-53: ``shape`` -> float64 (or the kind of ``like``)."""
-        return _as(torch.from_numpy((self._words(shape) + 1.0) * 2.0**-53), like)
+        fractions = (self._words(math.prod(shape)) + 1.0) * 2.0**-53
+        return _as(torch.from_numpy(fractions).reshape(tuple(shape)), like)
 
     def normal(self, shape: Sequence[int], like: Tensor | None = None) -> Tensor:
         """Draw standard Gaussians by Box and Muller: ``shape`` -> float64 (or kind of ``like``)."""
@@ -92,7 +93,8 @@ class Stream:
         """
         if not 0 < high <= 2**32:
             raise ValueError(f"high must be from 1 to 2^32. Found {high}.")
-        return torch.from_numpy((self._words(shape) * 2.0**-53 * high).astype(np.int64))
+        scaled = self._words(math.prod(shape)) * 2.0**-53 * high
+        return torch.from_numpy(scaled.astype(np.int64)).reshape(tuple(shape))
 
     def permutation(self, n: int) -> Tensor:
         """Draw an order of ``n`` things: -> (n,) int64."""
@@ -114,9 +116,8 @@ class Stream:
     def _derive(self, label: bytes) -> bytes:
         return hashlib.sha256(b"privfl stream" + self._key + label).digest()
 
-    def _words(self, shape: Sequence[int]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:
-        words = np.frombuffer(self.bytes(8 * math.prod(shape)), "<u8") >> np.uint64(11)
-        return words.reshape(tuple(shape))
+    def _words(self, n: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:
+        return np.frombuffer(self.bytes(8 * n), "<u8") >> np.uint64(11)
 
 
 def _as(x: Tensor, like: Tensor | None) -> Tensor:

@@ -45,7 +45,8 @@ _GLYPHS = {
     "&": "52 08 ~09 ~39 ~36 05 ~03 ~02 ~42 55", "$": "48 ~49 ~09 ~06 ~45 ~42 ~02 03, 21 29",
     "@": "64 ~62 ~02 ~09 ~69 64 ~63 44, 36 ~46 ~43 ~23 ~26 36, 46 44",
     "^": "07 29 47", "~": "04 ~06 ~26 ~25 ~24 ~44 46", "\u2212": "05 45", "\u2013": "05 55",
-    "\u00d7": "03 47, 07 43", "\u00b7": "05 05", "\u03b5": "36 ~37 ~07 ~05 25 ~05 ~02 ~32 33",
+    "\u2019": "09 07", "\u00d7": "03 47, 07 43", "\u00b7": "05 05",
+    "\u03b5": "36 ~37 ~07 ~05 25 ~05 ~02 ~32 33",
 }  # fmt: skip
 _UNKNOWN = "02 09 49 42 02"
 _SPACE = 2.6  # units, between words; letters stand 2 apart
@@ -57,7 +58,7 @@ def lettering(text: str, height: int, weight: float) -> Ink:
 
     Args:
         text: one line; an accent is left away, a character without a glyph becomes a box.
-        height: of a capital, in pixels; the picture is 9/7 of it high, and a margin.
+        height: of a capital, in pixels; the picture is 12/7 of it high.
         weight: of a stroke, in pixels.
     """
     plain = unicodedata.normalize("NFKD", text)
@@ -66,7 +67,7 @@ def lettering(text: str, height: int, weight: float) -> Ink:
 
 
 def _blank(height: int, width: float) -> Ink:
-    return np.zeros((round(height * 11 / 7), round(width)))
+    return np.zeros((round(height * 12 / 7), round(width)))
 
 
 @cache
@@ -77,9 +78,10 @@ def _glyph(char: str, height: int, weight: float) -> Ink:
     strokes = [_points(stroke) for stroke in _GLYPHS.get(char, _UNKNOWN).split(", ")]
     page = _blank(height, (max(s[:, 0].max() for s in strokes) + 2) * unit)
     rows, columns = np.indices(page.shape)
-    dots = np.stack([columns / unit - 1, 10 - rows / unit], axis=-1)
+    dots = np.stack([columns / unit - 1, 10.5 - rows / unit], axis=-1)
     distance = np.min([_distance(dots, stroke) for stroke in strokes], axis=0) * unit
-    return np.clip(weight / 2 + 0.5 - distance, 0, 1)
+    ink: Ink = np.clip(weight / 2 + 0.5 - distance, 0, 1)
+    return ink
 
 
 def _points(stroke: str) -> NDArray[np.float64]:
@@ -105,4 +107,5 @@ def _distance(dots: NDArray[np.float64], line: NDArray[np.float64]) -> NDArray[n
     length = np.maximum((step**2).sum(-1), 1e-12)  # a point is a segment of no length
     along = np.clip((off * step).sum(-1) / length, 0, 1)
     gap = off - along[..., None] * step
-    return np.sqrt((gap**2).sum(-1).min(-1))
+    distance: NDArray[np.float64] = np.sqrt((gap**2).sum(-1).min(-1))
+    return distance

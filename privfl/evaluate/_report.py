@@ -3,13 +3,15 @@
 from importlib.resources import files
 
 from privfl.evaluate._html import Markup, join, tag
+from privfl.evaluate._report_badge import badge
 from privfl.evaluate._report_cells import drill_down
+from privfl.evaluate._report_overview import closings, overview
 from privfl.evaluate._report_pictures import accuracies, crowd, labels, slider, strip
-from privfl.evaluate._report_verdicts import badge, closings, overview, verdicts
+from privfl.evaluate._report_verdicts import verdicts
 from privfl.evaluate._summary import UNATTACKED, backfires, seeds_run, static_leaks, who_wins
 from privfl.evaluate._table import Table
 from privfl.evaluate._verdict import Verdict
-from privfl.evaluate._words import RULES
+from privfl.evaluate._words import IDENTIFIED, LOST, rule
 
 _INTRODUCTION = (
     "Federated learning on real images, attacked with and without each defence: what a server "
@@ -30,6 +32,15 @@ _READING = (
     "nothing of an update as trained, and the other way round.",
     "An epsilon holds against the adversary named with it, and against nobody else. Above 100 it "
     "is no meaningful guarantee.",
+)
+_STATIC = (
+    "A picture that looks like noise is no evidence of privacy. Here the rebuilt pictures are "
+    "static, further from the truth than a blind guess, and still tell whose image was in the "
+    "update:"
+)
+_BACKFIRE = (
+    "A defence can open a door. Here an attack costs more accuracy than it does without the "
+    "defence, and the intervals lie apart:"
 )
 
 
@@ -57,7 +68,7 @@ def _body(table: Table) -> Markup:
         _summary(table),
         _verdicts(table),
         *_failures(table),
-        *_measured(table),
+        *_curves(table),
         _section("cells", "Cell by cell", drill_down(table)),
         _section("reading", "How to read the verdicts", _reading()),
     )
@@ -96,14 +107,16 @@ def _verdicts(table: Table) -> Markup:
 
 
 def _failures(table: Table) -> list[Markup]:
-    lines = [*static_leaks(table), *backfires(table)]
-    if not lines:
-        return []
-    listed = tag("ul", *(tag("li", line) for line in lines))
-    return [_section("failures", "Defences that fail, shown failing", listed)]
+    groups = [(_STATIC, static_leaks(table)), (_BACKFIRE, backfires(table))]
+    parts = [
+        join(tag("p", text), tag("ul", *(tag("li", line) for line in lines)))
+        for text, lines in groups
+        if lines
+    ]
+    return [_section("failures", "What fails, shown failing", *parts)] if parts else []
 
 
-def _measured(table: Table) -> list[Markup]:
+def _curves(table: Table) -> list[Markup]:
     pictures, panels = table.pictures, []
     if chart := accuracies(table):
         notes = [tag("p", line, class_="hint") for line in _notes(table)]
@@ -133,12 +146,14 @@ def _section(name: str, title: str, *children: Markup) -> Markup:
 
 
 def _reading() -> Markup:
-    rules = [join(tag("dt", badge(v)), tag("dd", RULES[v])) for v in Verdict]
+    lost = (Verdict.HARMED, Verdict.HELD)
+    rules = [
+        join(tag("dt", badge(v)), tag("dd", rule(v, LOST if v in lost else IDENTIFIED)))
+        for v in Verdict
+    ]
     return join(tag("dl", *rules, class_="rules"), *(tag("p", text) for text in _READING))
 
 
 def _facts(table: Table) -> Markup:
-    pairs = (
-        tag("div", tag("dt", key), tag("dd", value)) for key, value in table.facts.items()
-    )
+    pairs = (tag("div", tag("dt", key), tag("dd", value)) for key, value in table.facts.items())
     return tag("dl", *pairs, class_="facts")

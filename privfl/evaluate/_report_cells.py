@@ -1,12 +1,12 @@
 """Every cell of the report told in full."""
 
 from privfl.evaluate._html import Markup, join, tag
+from privfl.evaluate._report_badge import anchor, badge, told_under
 from privfl.evaluate._report_pictures import by_round, mean_curve
-from privfl.evaluate._report_verdicts import anchor, badge
 from privfl.evaluate._summary import attacks
-from privfl.evaluate._svg import Line, line_chart
+from privfl.evaluate._svg_lines import Line, line_chart
 from privfl.evaluate._table import Cell, Column, Row, Table
-from privfl.evaluate._words import RULES, compared, decibels, fraction, interval, meaning
+from privfl.evaluate._words import compared, decibels, fraction, interval, meaning, rule
 
 
 def drill_down(table: Table) -> Markup:
@@ -15,28 +15,42 @@ def drill_down(table: Table) -> Markup:
 
 
 def _row(table: Table, row: Row) -> Markup:
-    cells = [
-        _details(table, row, column, table.cells[row.name, column.name])
+    pairs = [
+        (column, table.cells[row.name, column.name])
         for column in attacks(table)
         if (row.name, column.name) in table.cells
     ]
-    written = tag("code", row.pipeline)
-    return tag("section", tag("h3", row.name), written, tag("div", *cells, class_="cells"))
+    here = [
+        _details(table, column, cell)
+        for column, cell in pairs
+        if told_under(table, cell) == row.name
+    ]
+    parts = [tag("code", row.pipeline), tag("div", *here, class_="cells")]
+    if row.note:
+        parts.insert(1, tag("p", row.note, class_="hint"))
+    there = [(told_under(table, cell), column.name) for column, cell in pairs]
+    parts += [
+        tag("p", f"Same view as {source}, told there: {_names(there, source)}.", class_="hint")
+        for source in dict.fromkeys(source for source, _ in there if source != row.name)
+    ]
+    return tag("section", tag("h3", row.name), *parts)
 
 
-def _details(table: Table, row: Row, column: Column, cell: Cell) -> Markup:
-    # The anchor lies inside: a browser opens what hides the place that a link leads to.
+def _names(there: list[tuple[str, str]], row: str) -> str:
+    return " \u00b7 ".join(name for source, name in there if source == row)
+
+
+def _details(table: Table, column: Column, cell: Cell) -> Markup:
     figure = "" if cell.figure is None else fraction(cell.figure)
     summary = tag("summary", tag("span", column.name), badge(cell.verdict), tag("b", figure))
-    facts = [
-        join(tag("dt", term), tag("dd", text)) for term, text in _facts(row, column, cell) if text
-    ]
-    body = [tag("p", RULES[cell.verdict], class_="rule"), tag("dl", *facts)]
-    body += _curves(cell)
-    return tag("details", summary, tag("div", *body, class_="told", id=anchor(table, row, column)))
+    facts = [join(tag("dt", term), tag("dd", text)) for term, text in _facts(column, cell) if text]
+    ground = tag("p", rule(cell.verdict, meaning(cell, column)), class_="rule")
+    body = (ground, tag("dl", *facts), _curves(cell))
+    # The anchor lies inside: a browser opens what hides the place that a link leads to.
+    return tag("details", summary, tag("div", *body, class_="told", id=anchor(table, cell)))
 
 
-def _facts(row: Row, column: Column, cell: Cell) -> list[tuple[str, str]]:
+def _facts(column: Column, cell: Cell) -> list[tuple[str, str]]:
     spread = f" (95 %: {interval(cell.interval)})" if cell.interval else ""
     return [
         (meaning(cell, column), "" if cell.figure is None else fraction(cell.figure) + spread),
@@ -47,9 +61,7 @@ def _facts(row: Row, column: Column, cell: Cell) -> list[tuple[str, str]]:
         ("rests on", f"{cell.n} {cell.unit}" if cell.n else ""),
         ("protocol", column.protocol),
         ("took", f"{cell.seconds:.1f} s" if cell.seconds else ""),
-        ("measured on", f"{cell.reused_from}, whose view is the same" if cell.reused_from else ""),
         ("note", cell.note),
-        ("pipeline", row.note),
     ]
 
 
@@ -57,18 +69,14 @@ def _psnr(cell: Cell) -> str:
     return f"{decibels(cell.psnr)}, blind guess {decibels(cell.baseline)}"
 
 
-def _curves(cell: Cell) -> list[Markup]:
+def _curves(cell: Cell) -> Markup:
     """Draw the attacked run beside its twin: thin lines are seeds, thick ones their means."""
-    pairs = (("attacked", cell.curves, 1), ("honest alone", cell.twin_curves, 0))
-    lines = []
-    for name, curves, colour in pairs:
+    lines: list[Line] = []
+    for name, curves, colour in (
+        ("attacked", cell.curves, 1),
+        ("honest alone", cell.twin_curves, 0),
+    ):
         lines += [Line("", by_round(curve), colour=colour) for curve in curves]
         lines.append(Line(name, by_round(mean_curve(curves)), colour=colour))
-    drawn = [line for line in lines if line.finite]
-    if not drawn:
-        return []
-    ends = [line for line in drawn if line.name]
-    last = "; ".join(f"{line.name} {fraction(line.finite[-1][1])}" for line in ends)
-    about = f"Accuracy by round, {cell.row} under {cell.column}. At the end: {last}"
-    ticks = [x for x, _ in max((line.points for line in drawn), key=len)]
-    return [line_chart(drawn, about=about, x="round", y="accuracy", ticks=ticks)]
+    about = f"Accuracy by round, {cell.row} under {cell.column}"
+    return line_chart(lines, about=about, x="round", y="accuracy")

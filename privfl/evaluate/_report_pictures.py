@@ -7,16 +7,11 @@ from torch import Tensor
 from privfl.evaluate._html import Markup, tag
 from privfl.evaluate._png import data_uri, grey
 from privfl.evaluate._summary import UNATTACKED
-from privfl.evaluate._svg import Line, bar_chart, line_chart
+from privfl.evaluate._svg_bars import bar_chart
+from privfl.evaluate._svg_lines import Line, line_chart
 from privfl.evaluate._table import LabelBars, Pictures, SliderStop, StripRow, Table
-from privfl.evaluate._words import epsilon, fraction
+from privfl.evaluate._words import STRIP_CAPTION, STRIP_TITLE, TRUTH, epsilon, fraction, picked
 
-STRIP_TITLE = "What the server sees of one training step, after each defence"
-STRIP_CAPTION = (
-    "The strips are one step of training, one image a client; accuracy and epsilon are of a whole "
-    "run. Picked out of 100: the client\u2019s image is nearer to the rebuilt one than 99 others "
-    "of the same label."
-)
 _ENLARGE = 3  # browsers smooth small images; at three times the size pixels stay pixels
 
 
@@ -25,7 +20,7 @@ def strip(pictures: Pictures) -> Markup:
     rows = [_strip_row(row) for row in pictures.strip]
     if pictures.truth is not None:
         truth = _tiles(pictures.truth, "What the clients hold.")
-        rows.insert(0, tag("li", tag("b", "what the clients hold"), truth))
+        rows.insert(0, tag("li", tag("b", TRUTH), truth))
     caption = tag("figcaption", STRIP_CAPTION)
     return tag("figure", tag("h2", STRIP_TITLE), tag("ul", *rows), caption, class_="strip")
 
@@ -40,18 +35,15 @@ def slider(stops: tuple[SliderStop, ...]) -> Markup:
 def crowd(pictures: Pictures) -> Markup:
     """Draw how identification falls with the number of images in a sum."""
     points = sorted(pictures.crowd, key=lambda point: point.n_images)
-    sizes = [float(point.n_images) for point in points]
     shares = tuple((float(p.n_images), p.identified) for p in points)
     nulls = tuple((float(p.n_images), p.null) for p in points)
     lines = [
         Line("identified", shares, tuple(p.interval for p in points), colour=1),
         Line("null", nulls, colour=0),
     ]
-    about = "Share identified against images in the sum: " + "; ".join(
-        f"{p.n_images} images {fraction(p.identified)}, null {fraction(p.null)}" for p in points
-    )
+    about = "Share identified against the number of images in the sum"
     axes = {"x": "images in the sum (logarithmic)", "y": "share picked out of 100"}
-    return line_chart(lines, about=about, ticks=sizes, log=True, **axes)
+    return line_chart(lines, about=about, log=True, **axes)
 
 
 def labels(bars: LabelBars) -> Markup:
@@ -64,24 +56,20 @@ def labels(bars: LabelBars) -> Markup:
     key = tag(
         "span", tag("i", class_="key outline"), "true ", tag("i", class_="key solid"), "inferred"
     )
-    head = tag("figcaption", tag("b", bars.title), " ", key, tag("br"), words)
-    return tag("figure", head, chart)
+    head = tag("figcaption", tag("b", bars.title), " ", key)
+    return tag("figure", head, chart, tag("p", words, class_="hint"))
 
 
-def accuracies(table: Table) -> Markup | None:
-    """Draw the accuracy of each row by round, without attack; None where no curve is known."""
-    cells = [table.cells.get((row.name, UNATTACKED)) for row in table.rows]
+def accuracies(table: Table) -> Markup:
+    """Draw the accuracy of each row by round, without attack; empty where no curve is known."""
+    cells = (table.cells.get((row.name, UNATTACKED)) for row in table.rows)
     lines = [
         Line(cell.row, by_round(mean_curve(cell.curves)), colour=k)
         for k, cell in enumerate(cells)
-        if cell is not None and mean_curve(cell.curves)
+        if cell is not None
     ]
-    if not lines:
-        return None
-    last = "; ".join(f"{line.name} {fraction(line.points[-1][1])}" for line in lines)
-    about = f"Accuracy by round without attack. At the end: {last}"
-    ticks = [x for x, _ in max((line.points for line in lines), key=len)]
-    return line_chart(lines, about=about, x="round", y="accuracy without attack", ticks=ticks)
+    about = "Accuracy by round without attack"
+    return line_chart(lines, about=about, x="round", y="accuracy without attack")
 
 
 def mean_curve(curves: tuple[tuple[float, ...], ...]) -> tuple[float, ...]:
@@ -113,7 +101,7 @@ def _outcome(shown: StripRow | SliderStop, n: int) -> Markup:
     return tag(
         "div",
         tag("span", *pips, class_="pips", aria_hidden="true"),
-        tag("strong", f"{shown.picked} of {n} picked out of 100"),
+        tag("strong", picked(shown)),
         tag("span", f"accuracy {fraction(shown.accuracy)}"),
         tag("span", epsilon(shown.epsilon)),
         class_="outcome",

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -70,6 +70,10 @@ class Scenario:
         digits = mnist_sample() if data is None else data
         return cls("digits", digits_cnn, digits.train, digits.test, twin=digits_mlp)
 
+    def but(self, **changes: object) -> "Scenario":
+        """Return a copy with ``changes``."""
+        return replace(self, **changes)  # type: ignore[arg-type]
+
     @property
     def members(self) -> tuple[int, ...]:
         """Names of the clients."""
@@ -94,7 +98,7 @@ class Scenario:
         """Split the training data over the clients."""
         x, y = self.train
         split = dirichlet(
-            y, self.n_clients, alpha=self.alpha, min_size=20, generator=self.stream(seed, "split")
+            y, self.n_clients, alpha=self.alpha, min_size=self.local.batch_size, generator=self.stream(seed, "split")
         )
         return {who: (x[rows], y[rows]) for who, rows in enumerate(split)}
 

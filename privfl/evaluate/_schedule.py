@@ -2,8 +2,9 @@
 
 import multiprocessing
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -52,23 +53,24 @@ class Schedule:
 
     def _in_pool(self, tasks: Sequence[Task]) -> dict[Task, State]:
         results: dict[Task, State] = {}
-        context = multiprocessing.get_context("spawn")  # forked torch threads hang
         waiting, running = list(tasks), dict[Future[tuple[State, float]], Task]()
-        with ProcessPoolExecutor(
-            self.jobs, context, initializer=_start, initargs=(self.scenario, self.store)
-        ) as pool:
+        with _pool(self.jobs, self.scenario, self.store) as pool:
             while waiting or running:
                 while waiting and len(running) < self.jobs:
                     task = waiting.pop(0)
                     if self._fits(task):
                         running[pool.submit(_work, task)] = task
-                if not running:
+                done = wait(running, self._time_left(), return_when=FIRST_COMPLETED).done
+                if not done:
                     break
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                for future in done:
                     task = running.pop(future)
                     results[task], self._seconds[task.kind] = future.result()
                     self._report(len(results), len(tasks), task)
         return results
+
+    def _time_left(self) -> float | None:
+        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
 
     def _fits(self, task: Task) -> bool:
         if self.deadline is None or self.store.get(task.key(self.scenario)) is not None:
@@ -78,6 +80,20 @@ class Schedule:
     def _report(self, done: int, total: int, task: Task) -> None:
         if self.progress is not None:
             self.progress(done, total, task.label)
+
+
+@contextmanager
+def _pool(jobs: int, scenario: Scenario, store: Store) -> Iterator[ProcessPoolExecutor]:
+    """Start processes, and end those that still work when the time is up."""
+    before = set(multiprocessing.active_children())
+    context = multiprocessing.get_context("spawn")  # forked torch threads hang
+    pool = ProcessPoolExecutor(jobs, context, initializer=_start, initargs=(scenario, store))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in set(multiprocessing.active_children()) - before:
+            child.terminate()
 
 
 _worker: dict[str, tuple[Scenario, Store]] = {}

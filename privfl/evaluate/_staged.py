@@ -61,11 +61,11 @@ def updates_of(
 ) -> Tensor:
     """Let every client train from ``model``: -> (n, d) updates."""
     layout = Layout.of(model)
-    trained = {
-        who: local.train(copy.deepcopy(model), pair, loss, generator.child(f"client/{who}")).model
+    trained = [
+        local.train(copy.deepcopy(model), pair, loss, training_stream(generator, who)).model
         for who, pair in data.items()
-    }
-    return layout.stack(list(trained.values()), minus=model)
+    ]
+    return layout.stack(trained, minus=model)
 
 
 def summed(view: View, size: int) -> View:
@@ -89,9 +89,11 @@ def stage(
     if not probe.as_trained:
         local = LocalSGD(lr=local.lr, batch_size=probe.batch, steps=1)
     generator = scenario.stream(seed, f"probe/{probe.name}")
-    updates = updates_of(model, data, local, scenario.loss, generator.child("training"))
+    updates = updates_of(model, data, local, scenario.loss, generator)
     view = server_view(pipeline, updates, members=tuple(data), generator=generator.child("noise"))
     pairs = _cohorts(tuple(data.values()), probe.n_clients)
+    if probe.as_trained:
+        pairs = _used(data, scenario.local, probe.batch, generator)
     noise_std = pipeline.plan(n_clients=len(data), dim=updates.shape[1]).row_std
     knowledge = Knowledge(
         model=model,
@@ -99,7 +101,7 @@ def stage(
         layout=Layout.of(model),
         shape=tuple(scenario.train[0].shape[1:]),
         n_images=probe.batch * probe.n_clients,
-        labels=_labels(pairs, probe, generator.child("labels")),
+        labels=torch.stack([y for _, y in pairs])[:, : probe.batch * probe.n_clients],
         learning_rate=local.lr,
         steps=local.steps or 1,
         n_clients=probe.n_clients,
@@ -151,8 +153,20 @@ def _cohorts(data: tuple[Data, ...], size: int) -> tuple[Data, ...]:
     )
 
 
-def _labels(pairs: tuple[Data, ...], probe: Probe, generator: Stream) -> Tensor:
-    """Return the labels that an attacker is given; of a real update, a draw in their proportion."""
-    if not probe.as_trained:
-        return torch.stack([y for _, y in pairs])
-    return torch.stack([y[generator.permutation(len(y))[: probe.batch]] for _, y in pairs])
+def _used(
+    data: Mapping[Party, Data], local: LocalSGD, batch: int, generator: Stream
+) -> tuple[Data, ...]:
+    """Return the examples of each client's real steps, in a random order, all as many."""
+    used = []
+    for who, (x, y) in data.items():
+        stream = training_stream(generator, who)
+        rows = torch.cat(local.batches(len(y), stream.torch_generator()))
+        order = generator.child(f"order/{who}").permutation(len(rows))
+        used.append((x[rows[order]], y[rows[order]]))
+    fewest = max(batch, min(len(y) for _, y in used))
+    return tuple((x[:fewest], y[:fewest]) for x, y in used)
+
+
+def training_stream(generator: Stream, who: Party) -> Stream:
+    """Return the randomness of one client's local training."""
+    return generator.child(f"training/{who}")

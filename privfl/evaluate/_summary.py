@@ -1,7 +1,8 @@
 """What the table says as a whole: computed, never typed."""
 
 from privfl.evaluate._table import Cell, Column, Row, Table
-from privfl.evaluate._words import CLOSED, OPEN, compared, cost, decibels, fraction, says
+from privfl.evaluate._verdict import Verdict
+from privfl.evaluate._words import CLOSED, OPEN, cost, decibels, first_row, fraction, interval, says
 
 UNATTACKED = "none"  # the column that holds the runs without an attack
 
@@ -53,7 +54,7 @@ def who_closes(table: Table) -> tuple[tuple[str, str], ...]:
         if (rows := closers(table, column))
     )
     never = [column.name for column in contested(table) if not closers(table, column)]
-    return (*told, (_listed(never), "no row")) if never else told
+    return (*told, (" \u00b7 ".join(never), "no row")) if never else told
 
 
 def seeds_run(table: Table) -> str:
@@ -68,25 +69,21 @@ def seeds_run(table: Table) -> str:
 def static_leaks(table: Table) -> tuple[str, ...]:
     """Name the cells whose picture is worse than a blind guess and yet identifies its victims."""
     return tuple(
-        f"{cell.row}, {cell.column}: the rebuilt pictures are static "
-        f"({decibels(cell.psnr)}; a blind guess reaches {decibels(cell.baseline)}), and yet "
-        f"{fraction(cell.value)} of the victims are identified (null {fraction(cell.null)}): "
-        f"{says(cell.verdict)}. That a picture looks like noise is no evidence of privacy."
+        f"{cell.row}, {cell.column}: {decibels(cell.psnr)} where a blind guess reaches "
+        f"{decibels(cell.baseline)}, and yet {fraction(cell.value)} of the victims are identified "
+        f"(null {fraction(cell.null)}): {says(cell.verdict)}."
         for cell in _cells(table)
-        if _is_static(cell) and _identifies(cell)
+        if _is_static(cell) and _identifies(cell) and not cell.reused_from
     )
 
 
 def backfires(table: Table) -> tuple[str, ...]:
-    """Name the rows that an attack gets through although it does not get through the first."""
-    first = table.rows[0]
+    """Name the rows that an attack harms more than it harms the first: intervals lie apart."""
+    first = first_row(table).name
     return tuple(
-        f"{column.name} gets through {row.name} ({_beside(cell, column)}) but not through "
-        f"{first.name} ({_beside(bare, column)}, {says(bare.verdict)})."
-        for column in contested(table)
-        if (bare := table.cells.get((first.name, column.name))) and bare.verdict not in OPEN
-        for row in table.rows
-        if (cell := table.cells.get((row.name, column.name))) and cell.verdict in OPEN
+        f"{cell.column} takes {_loss(cell)} from {cell.row} and {_loss(bare)} from {first}."
+        for cell in _cells(table)
+        if (bare := table.cells.get((first, cell.column))) and _is_worse(cell, bare)
     )
 
 
@@ -113,8 +110,13 @@ def _is_closed(table: Table, row: Row, column: Column) -> bool:
     return cell is not None and cell.verdict in CLOSED
 
 
-def _beside(cell: Cell, column: Column) -> str:
-    return ", ".join(f"{word} {value}" for word, value in compared(cell, column))
+def _is_worse(cell: Cell, bare: Cell) -> bool:
+    apart = cell.interval and bare.interval and cell.interval[0] > bare.interval[1]
+    return cell.verdict is Verdict.HARMED and bool(apart)
+
+
+def _loss(cell: Cell) -> str:
+    return f"{fraction(cell.figure)} ({interval(cell.interval)})"
 
 
 def _listed(words: list[str]) -> str:

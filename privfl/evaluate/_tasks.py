@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from privfl.core import State
 from privfl.evaluate._contender import Poison, Probe
-from privfl.evaluate._probe import Findings, attack_view, view_of
+from privfl.evaluate._probe import Findings, attack_view
 from privfl.evaluate._run import Run, train
 from privfl.evaluate._scenario import Scenario
+from privfl.evaluate._staged import stage
 from privfl.evaluate._store import Store, key_of
 from privfl.pipeline import Pipeline
 
@@ -76,9 +77,8 @@ class ProbeTask:
         found = store.get(key)
         if found is not None:
             return found
-        staged = view_of(
-            scenario, self.pipeline, self.probe, self.seed, self._weights(scenario, store)
-        )
+        weights = self._weights(scenario, store)
+        staged = stage(scenario, self.pipeline, self.probe, self.seed, weights)
         view_key = key_of("view", scenario.fingerprint, self.probe, staged.digest)
         found = store.get(view_key)
         if found is None:

@@ -48,7 +48,7 @@ class LocalSGD(Trainer):
         x, y = data
         optimizer = torch.optim.SGD(model.parameters(), self.lr, momentum=self.momentum)
         losses = []
-        for batch in self._batches(len(x), generator.torch_generator()):
+        for batch in self.batches(len(x), generator.torch_generator()):
             optimizer.zero_grad()
             value = loss(model(x[batch]), y[batch])
             value.backward()
@@ -56,7 +56,7 @@ class LocalSGD(Trainer):
             losses.append(value.detach())
         return Trained(model, {"loss": float(torch.stack(losses).mean())})
 
-    def _batches(self, n: int, generator: torch.Generator) -> list[Tensor]:
+    def batches(self, n: int, generator: torch.Generator) -> list[Tensor]:
         """Cut shuffled epochs into batches, as many as are asked for."""
         batches: list[Tensor] = []
         while len(batches) < self._wanted(n):

@@ -63,7 +63,7 @@ class TogetherSGD(LocalSGD):
         return [{k: w[i] for k, w in weights.items()} for i in range(len(data))], means
 
     def _full_batches(self, labels: Tensor, generator: Stream) -> list[Tensor]:
-        batches = self._batches(len(labels), generator.torch_generator())
+        batches = self.batches(len(labels), generator.torch_generator())
         sizes = {len(batch) for batch in batches}
         wanted = f"Every batch must hold {self.batch_size} examples"
         fix = "Take fewer steps, or LocalSGD"

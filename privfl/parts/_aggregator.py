@@ -173,7 +173,8 @@ class Aggregator(Part):
         del public
         if not self.linear:
             self.require_rows(given.n_rows)
-        average = math.sqrt(given.n_clients) if self.linear else 1.0
+        # clients weigh before they add noise, so every message carries noise of the same size
+        average = given.total_weight / math.sqrt(given.n_clients) if self.linear else 1.0
         return given.but(
             sensitivity=self._sensitivities(given, contract),
             release_std=math.hypot(given.release_std, given.row_std / average),
@@ -182,14 +183,26 @@ class Aggregator(Part):
     def _sensitivities(self, given: Plan, contract: Contract) -> dict[Relation, float]:
         """Bound the joint move of body and scalars; scalars are always averaged (rule R7)."""
         n = given.total_weight if self.linear else given.n_rows
+        longest = self._longest(given, contract)
         tail = math.sqrt(joint_factor(contract.scalars) ** 2 - 1)
         out = {}
         for relation in Relation:
-            body = self.sensitivity(given.clip_norm, n, relation)
+            body = self.sensitivity(longest, n, relation)
             if body is not None:
-                mean = tail * relation.change(given.clip_norm) / n if tail else 0.0
+                mean = tail * relation.change(given.clip_norm) / given.n_clients if tail else 0.0
                 out[relation] = math.hypot(body, mean)
         return out
+
+    def _longest(self, given: Plan, contract: Contract) -> float:
+        """Bound what this rule gets of one client: a summand, or a row, which is a mean again.
+
+        A client weighs its update and then clips it; a server clips the means, and the weight
+        comes back with the sum.
+        """
+        by_server = contract.enforced_by == "opener"
+        if self.linear:
+            return given.clip_norm * (given.largest_weight if by_server else 1.0)
+        return given.clip_norm / (1.0 if by_server else min(given.least_weight, 1.0))
 
 
 def require_weights(weights: Tensor, n: int) -> None:

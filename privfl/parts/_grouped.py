@@ -15,6 +15,7 @@ from privfl.core import (
     Contract,
     Party,
     Plan,
+    PlanError,
     ProtocolAbort,
     Rows,
     State,
@@ -33,8 +34,9 @@ class Grouped(SumProtocol):
     Each client commits to a coin, then reveals it; the groups follow from the hash of all coins,
     so nobody, the server included, picks whose mates somebody is (rules R8, R21). A client aborts
     if its own coin was changed, or if a coin that was committed is missing: otherwise whoever
-    speaks last could draw again. Groups are made before anything is masked, and a group below the
-    inner protocol's fewest survivors is withheld whole.
+    speaks last could draw again; and it takes each step of the draw once a session, or the server
+    could ask again until the groups please it. Groups are made before anything is masked, and a
+    group below the inner protocol's fewest survivors is withheld whole.
 
     Guarantees:
         - Every group has at least ``size`` members before dropouts.
@@ -80,10 +82,24 @@ class Grouped(SumProtocol):
     def check(self, given: Contract) -> Contract:
         """Give the aggregator a row a group; a protocol that shows each update still does."""
         inner = self.inner.check(given).but(self, rows="group", where="rows")
+        if inner.opener == "clients":
+            raise CompositionError(
+                "R33",
+                (self.inner, self),
+                f"{self.inner!r} is opened by clients, and each would open its own group only",
+                "Use a protocol that the server opens",
+            )
         return inner.but(self, sees="group") if inner.sees == "sum" else inner
 
     def plan(self, given: Plan, contract: Contract, public: State) -> Plan:
         """Plan the inner protocol for a whole group, and count groups as rows."""
+        if given.n_clients < self.size:
+            raise PlanError(
+                "R8",
+                (self, given.n_clients),
+                f"{self!r} makes groups of at least {self.size}, of {given.n_clients} clients",
+                "Use more clients, or a smaller size",
+            )
         inner = self.inner.plan(given, contract, public)
         return inner.but(n_rows=self.n_rows(given.n_clients))
 
@@ -96,6 +112,8 @@ class Grouped(SumProtocol):
         """Commit, reveal, then take part in the inner protocol of one's own group."""
         what = _fields(decode(letter))
         kept = _fields(at.state) if at.state is not None else {}
+        if what.get("do") != {0: "commit", 1: "reveal"}.get(len(kept)):
+            raise ProtocolAbort("A letter that is out of turn in the draw")
         if what.get("do") == "commit":
             coin = secrets.token_bytes(32)
             return Turn(encode(_commitment(coin, me, at)), {"coin": coin})
@@ -103,6 +121,7 @@ class Grouped(SumProtocol):
             commitments = _fields(what.get("commitments"))
             if commitments.get(me) != _commitment(_bytes(kept.get("coin")), me, at):
                 raise ProtocolAbort("My commitment to a coin was changed")
+            self._require_size(commitments)
             return Turn(encode(kept["coin"]), {**kept, "commitments": commitments})
         return self._reply_inside(what, kept, vector, me, at)
 
@@ -139,12 +158,13 @@ class Grouped(SumProtocol):
 
     def _after_commit(self, replies: Mapping[Party, bytes]) -> Turn:
         commitments = {who: decode(reply, largest=1024) for who, reply in replies.items()}
-        if len(commitments) < self.size:
-            raise ProtocolAbort(
-                f"{len(commitments)} clients are too few for a group of {self.size}"
-            )
+        self._require_size(commitments)
         letter = encode({"do": "reveal", "commitments": commitments})
         return Turn(dict.fromkeys(commitments, letter), {"commitments": commitments}, stage="draw")
+
+    def _require_size(self, members: Mapping[Party, State]) -> None:
+        if len(members) < self.size:
+            raise ProtocolAbort(f"{len(members)} clients are too few for a group of {self.size}")
 
     def _after_reveal(
         self, replies: Mapping[Party, bytes], kept: Mapping[Party, State], at: At
@@ -154,24 +174,32 @@ class Grouped(SumProtocol):
         _check_coins(coins, commitments, None, at)
         draw = _Draw.of(coins, self.size, at)
         groups = {k: self.inner.collect((), draw.within(k, None)) for k in range(len(draw.groups))}
-        return self._next(groups, {"commitments": commitments, "coins": coins, "rows": {}})
+        return self._next(groups, {"commitments": commitments, "coins": coins, "rows": {}}, {})
 
     def _inside(self, replies: Mapping[Party, bytes], kept: Mapping[Party, State], at: At) -> Turn:
         draw = _Draw.of(_fields(kept["coins"]), self.size, at)
-        turns = {}
+        turns: dict[int, Turn] = {}
+        withheld: dict[Party, str] = {}
         for k, state in _fields(kept["inner"]).items():
             group = [(who, replies[who]) for who in draw.groups[int(k)] if who in replies]
             try:
                 turns[int(k)] = self.inner.collect(group, draw.within(int(k), state))
-            except ProtocolAbort:
-                continue  # a group that cannot go on is withheld whole
-        return self._next(turns, kept)
+            except ProtocolAbort as error:
+                reason = f"its group was withheld whole: {error}"
+                withheld |= dict.fromkeys(draw.groups[int(k)], reason)
+        return self._next(turns, kept, withheld)
 
-    def _next(self, turns: Mapping[int, Turn], kept: Mapping[Party, State]) -> Turn:
+    def _next(
+        self,
+        turns: Mapping[int, Turn],
+        kept: Mapping[Party, State],
+        withheld: Mapping[Party, str],
+    ) -> Turn:
         opened = {**_fields(kept["rows"])}
         opened |= {k: _one_row(turn.rows) for k, turn in turns.items() if turn.rows is not None}
         going = {k: turn for k, turn in turns.items() if turn.rows is None}
         rejected = {who: why for turn in turns.values() for who, why in turn.rejected.items()}
+        rejected |= withheld
         if going:
             letters = self._letters(going, kept)
             state = {**kept, "inner": {k: t.state for k, t in going.items()}, "rows": opened}

@@ -18,7 +18,8 @@ class Turn:
     Attributes:
         letters: one letter to send (a client), or one for each party addressed (the server).
         state: what this side keeps until its next turn: a value.
-        rows: the opened sums, once this side holds them.
+        rows: the opened sums, once this side holds them. A server whose clients open has neither
+            letters nor rows in the end, and a state with the ``survivors``.
         rejected: parties whose reply could not be used, with the public reason.
         stage: the stage that the server's letters belong to.
     """

@@ -49,11 +49,19 @@ def respond(
         memory = _enter(pipeline, me, envelope, memory)
     if "opening" not in memory:
         raise ProtocolAbort("A letter of a round that was never opened")
-    setting = Setting(pipeline, Opening.from_state(memory["opening"]))
-    if envelope.session != setting.session:
-        raise ProtocolAbort("A letter of another session")
+    setting = _setting(pipeline, memory["opening"], envelope.session)
     turn = _Client(setting, me, memory, generator or Stream(), update).turn(envelope)
     return turn, encode(memory)
+
+
+def _setting(pipeline: Line, opening: State, session: bytes) -> Setting:
+    opened = Opening.from_state(opening)
+    if opened.session != session:
+        raise ProtocolAbort("A letter of another session")
+    try:
+        return Setting(pipeline, opened)
+    except (ValueError, TypeError, ArithmeticError) as error:
+        raise ProtocolAbort("An opening letter that this pipeline cannot plan") from error
 
 
 def _enter(
@@ -66,19 +74,18 @@ def _enter(
     if me not in opening.present:
         raise ProtocolAbort("The server opened a round that this client is not in")
     seen = memory.get("seen", ())
+    fresh = {"opening": opening.to_state(), "protocol": None, "turns": 0, "asked": False}
     if opening.pass_index:
-        before = Opening.from_state(memory.get("opening"))
-        if (before.nonce, before.pass_index + 1) != (opening.nonce, opening.pass_index):
+        if not opening.follows(memory.get("opening")):
             raise ProtocolAbort("A pass that does not follow this client's last one")
-        return {**memory, "opening": opening.to_state(), "protocol": None}
+        return {**memory, **fresh}
     if opening.nonce in seen:  # type: ignore[operator]
         raise ProtocolAbort("A session that was used before")
     return {
         "seen": (*seen, opening.nonce),  # type: ignore[misc]
         "parts": _settled(pipeline, memory, envelope.outcome),
-        "opening": opening.to_state(),
-        "protocol": None,
         "pending": {},
+        **fresh,
     }
 
 
@@ -90,8 +97,10 @@ def _settled(
     pending = fields(memory.get("pending", {}))
     if not pending:
         return parts
-    setting = Setting(pipeline, Opening.from_state(memory["opening"]))
-    counted = outcome == (setting.opening.nonce, True)
+    last = Opening.from_state(memory["opening"])
+    if last.fingerprint != pipeline.fingerprint:
+        raise ProtocolAbort("What this client keeps belongs to another pipeline")
+    setting, counted = Setting(pipeline, last), outcome == last.nonce
     for k, (x, made) in pending.items():  # type: ignore[misc, str-unpack]
         at = setting.at(int(k), Stream(), parts.get(k))
         parts[k] = pipeline.client_half[int(k)].settle(x, made, at, counted)  # type: ignore[arg-type]
@@ -110,7 +119,9 @@ class _Client:
 
     def turn(self, envelope: Envelope) -> bytes:
         line, k = self.setting.line, self.setting.line.protocol_at
-        label = f"client/{self.me}/{envelope.stage}/{self.setting.session.hex()}"
+        turns = int(self.memory["turns"])  # type: ignore[arg-type]
+        self.memory["turns"] = turns + 1  # a stage may have two exchanges: none draws twice alike
+        label = f"client/{self.me}/{turns}/{self.setting.session.hex()}"
         self.generator = self.generator.child(label)
         at = self.setting.at(k, self.generator, self.memory.get("protocol"))
         turn = line.protocol.reply(envelope.letter, self.vector, self.me, at)
@@ -123,6 +134,9 @@ class _Client:
 
     def vector(self) -> Tensor:
         """Run the client half on the update; a later pass starts again at its wrapper."""
+        if self.memory["asked"]:  # each answer has its own noise, and many of them average it out
+            raise ProtocolAbort("A second letter that asks for the update of this session")
+        self.memory["asked"] = True
         line, again = self.setting.line, self.setting.opening.pass_index > 0
         x = self.memory["entrance"] if again else self._entered()
         for k, part in enumerate(line.client_half):
@@ -148,6 +162,9 @@ class _Client:
         require(not missing, f"scalars must hold {names}", f"nothing for {missing}")
         tail = [scalars[s.name] / s.bound for s in contract.scalars]
         x = x * opening.cohort.weight(self.me)
+        if opening.cohort.owners is not None:
+            (mine,) = opening.cohort.index([self.me])
+            x[: opening.body] *= opening.cohort.owners[mine].to(x.device)
         return torch.cat([x, x.new_tensor(tail).clamp(-1, 1)])
 
     def _apply(self, k: int, part: Wrapper, x: Tensor) -> Tensor:

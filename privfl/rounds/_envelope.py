@@ -15,7 +15,7 @@ class Envelope:
         stage: which stage of the protocol.
         letter: the protocol's own bytes.
         opening: in the first letter of a pass, see `privfl.rounds.Opening`.
-        outcome: with the opening: nonce of the client's last round, and whether it was counted.
+        outcome: with the opening: nonce of the last round in which the client was counted.
     """
 
     session: bytes

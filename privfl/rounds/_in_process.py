@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from privfl.core import Party, ProtocolAbort, State, decode
+from privfl.core import Party, ProtocolAbort, Rows, State, decode
 from privfl.crypto import Stream
 from privfl.rounds._client import respond
 from privfl.rounds._drive import Wire, drive
@@ -57,7 +57,9 @@ def in_process(
         who, why = next(iter(aborts.items()))
         raise ProtocolAbort(f"{error}. Client {who} aborted: {why}") from error
     if not release.update.numel():
-        release = _opened_by_client(release, clients.kept)
+        release = _opened_by_client(release, opening, clients.kept)
+    lost = {who: why for who, why in aborts.items() if who not in release.survivors}
+    release = replace(release, rejected={**release.rejected, **lost})
     return replace(release, state={**fields(release.state), "clients": dict(clients.kept)})
 
 
@@ -92,11 +94,14 @@ def _kept(state: State) -> Mapping[Party, bytes]:
     return fields(fields(state).get("clients", {})) if state is not None else {}  # type: ignore[return-value]
 
 
-def _opened_by_client(release: Release, kept: Mapping[Party, bytes]) -> Release:
+def _opened_by_client(release: Release, opening: Opening, kept: Mapping[Party, bytes]) -> Release:
+    """Take the first client's release of this round; one that is not in it holds an older one."""
     for memory in kept.values():
-        opened = fields(decode(memory)).get("release")
-        if opened is not None:
-            return replace(release, **fields(opened))  # type: ignore[arg-type]
+        found = fields(decode(memory))
+        if "release" in found and Opening.from_state(found["opening"]).nonce == opening.nonce:
+            opened = dict(fields(found["release"]))
+            rows = Rows(*opened.pop("rows"))  # type: ignore[arg-type, misc]
+            return replace(release, opened=rows, **opened)  # type: ignore[arg-type]
     raise ProtocolAbort("No client opened the sum")
 
 

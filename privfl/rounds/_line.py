@@ -3,7 +3,7 @@
 import hashlib
 import inspect
 from collections.abc import Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 
 from privfl.core import (
     Cohort,
@@ -48,6 +48,7 @@ class Line:
         self.protocol_at = _only(self.lowered, SumProtocol)
         self.aggregator_at = _only(self.lowered, Aggregator)
         self.multipass_at = self._multipass()
+        self._refuse_idle_memory()
 
     def _lower(self, whole: Sequence[Part]) -> tuple[Part, ...]:
         contract, lowered = self.first_contract(), []
@@ -120,13 +121,7 @@ class Line:
     @property
     def has_memory(self) -> bool:
         """Whether a round depends on earlier ones, so that its state must be handed on."""
-        own = [(Wrapper, name) for name in ("initial", "advance", "settle")]
-        own.append((Aggregator, "settle"))
-        return any(
-            isinstance(part, kind) and getattr(type(part), name) is not getattr(kind, name)
-            for part in self.lowered
-            for kind, name in own
-        )
+        return any(_defines(part, "initial", "advance", "settle") for part in self.lowered)
 
     @property
     def fingerprint(self) -> bytes:
@@ -137,7 +132,7 @@ class Line:
         """Return what was written."""
         words = [repr(part) for part in self.parts]
         if self.accepting:
-            words.append(f"accepting={set(self.accepting)!r}")
+            words.append(f"accepting={{{', '.join(map(repr, sorted(self.accepting)))}}}")
         return f"{type(self).__name__}({', '.join(words)})"
 
     def __eq__(self, other: object) -> bool:
@@ -145,6 +140,10 @@ class Line:
         if not isinstance(other, Line):
             return NotImplemented
         return (self.parts, self.accepting) == (other.parts, other.accepting)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Cross a process as what was written; the other side checks it anew."""
+        return partial(type(self), accepting=self.accepting), self.parts
 
     def __hash__(self) -> int:
         """Hash what was written."""
@@ -161,6 +160,28 @@ class Line:
             reason = f"{parts[0]!r} needs sums, and {parts[1]!r} takes none"
             raise CompositionError("R33", parts, reason, "Use Mean()")
         return many[0] if many else None
+
+    def _refuse_idle_memory(self) -> None:
+        """Refuse a part whose state nobody would hand on where it stands."""
+        server = self.contract.opener == "server"
+        for k, part in enumerate(self.lowered):
+            several = isinstance(part, Wrapper) and part.passes > 1
+            if k < self.protocol_at:
+                idle = not server and (several or _defines(part, "advance"))
+            else:
+                kept = server and k >= self.aggregator_at
+                idle = several or (_defines(part, "settle") and not kept)
+            if idle:
+                reason = f"{part!r} keeps a state, and behind {self.protocol!r} nobody hands it on"
+                fix = "Put it before the protocol, or behind the aggregator where the server opens"
+                raise CompositionError("R33", (part, self.protocol), reason, fix)
+
+
+def _defines(part: Part, *names: str) -> bool:
+    """Tell whether a part has one of these hooks of its own."""
+    kinds = [kind for kind in (Wrapper, Aggregator) if isinstance(part, kind)]
+    pairs = [(kind, name) for kind in kinds for name in names if hasattr(kind, name)]
+    return any(getattr(type(part), name) is not getattr(kind, name) for kind, name in pairs)
 
 
 def _checked(part: Part) -> Part:

@@ -38,9 +38,16 @@ class Opened:
             "scalars": dict(self.scalars),
             "statistics": self.statistics,
             "survivors": self.survivors,
-            "denominator": self.denominator,
-            "realised": self.realised,
+            "denominator": as_number(self.denominator),
+            "realised": as_number(self.realised),
+            "rejected": dict(self.rejected),
+            "rows": (self.rows.sums, self.rows.members, self.rows.weight),
         }
+
+
+def as_number(x: Tensor) -> float | Tensor:
+    """Return a number, where there is one for all coordinates."""
+    return float(x) if x.numel() == 1 else x
 
 
 def weighed(setting: Setting, rows: Rows) -> Rows:
@@ -152,6 +159,7 @@ def _aggregated(
     needed = 1 if rule.linear else rule.without(plan.n_rows - left).min_rows
     if left < needed:
         raise ProtocolAbort(f"{rule!r} needs at least {needed} rows, and {left} are left")
+    rule, rows = rule.without(plan.n_rows - left), _with_absent(setting, rows)
     weight = rows.weight if rows.weight is not None else rows.sums.new_ones(len(rows.sums), 1)
     bodies = Rows(rows.sums[:, : plan.body], rows.members, weight)
     x = rule.apply(bodies, at)
@@ -163,10 +171,36 @@ def _aggregated(
     counted = len(rows.survivors)
     shrink = counted / plan.n_clients if setting.contract.claims_privacy else 1.0
     behind = rows.sums[:, plan.body :].double().sum(dim=0)
-    cohort = setting.opening.cohort
-    statistics = behind[: plan.statistics] / sum(cohort.weight(who) for who in rows.survivors)
+    heads = sum(setting.opening.cohort.weight(who) for who in rows.survivors)
+    statistics = behind[: plan.statistics] / (heads or 1.0)
     tail = behind[plan.statistics :] / max(counted, 1) * shrink
+    if setting.contract.weighting == "public_total":  # in clients: the counts stay private
+        realised = denominator * counted / plan.n_clients
     return torch.cat([x, statistics.to(x), tail.to(x)]), realised, denominator
+
+
+def _with_absent(setting: Setting, rows: Rows) -> Rows:
+    """Count absent rows as zero where fewer rows would move the release further (rules R2, R3).
+
+    Central noise is scaled for all rows that were planned; a trimmed mean of fewer moves more.
+    """
+    k, line = setting.line.aggregator_at, setting.line
+    plan, absent = setting.plans[k], setting.plans[k].n_rows - len(rows.members)
+    if setting.contract.noise != "central" or line.aggregator.linear or not absent:
+        return rows
+    relations = setting.plan.sensitivity
+    bounds = [
+        [line.aggregator.sensitivity(1.0, n, relation) or 0.0 for relation in relations]
+        for n in (len(rows.members), plan.n_rows)
+    ]
+    if bounds[0] == bounds[1]:
+        return rows
+    zeros = rows.sums.new_zeros(absent, rows.sums.shape[1])
+    weight = None
+    if rows.weight is not None:
+        ones = rows.weight.new_ones(absent, rows.weight.shape[1])
+        weight = torch.cat([rows.weight, ones])
+    return Rows(torch.cat([rows.sums, zeros]), (*rows.members, *((),) * absent), weight)
 
 
 def _denominator(setting: Setting, realised: Tensor) -> Tensor:

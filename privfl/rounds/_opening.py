@@ -3,9 +3,9 @@
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from privfl.core import Cohort, Party, ProtocolAbort, Scalar, State, encode
+from privfl.core import Cohort, Party, ProtocolAbort, Scalar, State, encode, require
 from privfl.rounds._line import Line
 
 NONCE_BYTES = 16
@@ -53,8 +53,17 @@ class Opening:
         nonce: bytes | None = None,
         public: Mapping[Party, State] | None = None,
     ) -> "Opening":
-        """Open a round with a fresh nonce, or with a given one to replay it."""
+        """Open a round with a fresh nonce, or with a given one to replay it.
+
+        Raises:
+            ValueError: for a nonce of another length, or owners of another size than ``body``.
+        """
         cohort = Cohort.of(members)
+        size = len(nonce) if nonce is not None else NONCE_BYTES
+        require(size == NONCE_BYTES, f"A nonce has {NONCE_BYTES} bytes", size)
+        if cohort.owners is not None:
+            shape = tuple(cohort.owners.shape)
+            require(shape[1] == body, f"owners must have shape ({len(cohort)}, {body})", shape)
         return cls(
             fingerprint=line.fingerprint,
             cohort=cohort,
@@ -66,6 +75,15 @@ class Opening:
             model=model,
             nonce=secrets.token_bytes(NONCE_BYTES) if nonce is None else nonce,
             public=line.initial_public(cohort, body, statistics, scalars) | dict(public or {}),
+        )
+
+    def follows(self, kept: State) -> bool:
+        """Tell whether this opens the next pass of ``kept`` (a state), and changes nothing else."""
+        before = Opening.from_state(kept)
+        same = replace(self, present=before.present, public=before.public)
+        return (
+            set(self.present) <= set(before.present)
+            and replace(before, pass_index=before.pass_index + 1).session == same.session
         )
 
     @property
@@ -109,9 +127,9 @@ class Opening:
                 pass_index=rounds[1],
                 public=public,
             )
+            opening._require_kinds()
         except (TypeError, ValueError, IndexError, AttributeError) as error:
             raise ProtocolAbort("An opening letter that cannot be read") from error
-        opening._require_kinds()
         return opening
 
     def _require_kinds(self) -> None:
@@ -123,3 +141,6 @@ class Opening:
             raise ProtocolAbort("An opening letter whose entries are of another kind")
         if len(self.nonce) != NONCE_BYTES or self.body == 0 or not self.present:
             raise ProtocolAbort("An opening letter without a nonce, a size or a client")
+        owners = self.cohort.owners
+        if owners is not None and owners.shape[1] != self.body:
+            raise ProtocolAbort("An opening letter whose owners are of another size")

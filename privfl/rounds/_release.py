@@ -20,6 +20,7 @@ class Release:
         scalars: mean of each declared scalar, in the units in which it was supplied.
         statistics: (s,) mean of the running statistics that were averaged apart.
         denominator: what the sum was divided by: a number, or (d,) where owners differ.
+        realised: the weight of those who are counted, in the same form.
         rejected: whose reply could not be used, and why (public reasons only).
         bytes_up, bytes_down: of the busiest client, in letters as they travelled.
         state: what the next round needs, a value that `privfl.core.encode` can write.
@@ -51,7 +52,7 @@ class Release:
         text = f"{len(self.survivors)} of {self.n_clients}"
         scale = _mean(self.realised) / _mean(self.denominator) if _mean(self.denominator) else 1.0
         if abs(scale - 1) > 5e-4:
-            text += f", scaled by {scale:.3g}".replace("0.", ".")
+            text += f", scaled by {f'{scale:.3g}'.removeprefix('0')}"
         if self.rejected:
             text += f", rejected: {', '.join(str(who) for who in self.rejected)}"
         return text

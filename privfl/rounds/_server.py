@@ -4,14 +4,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
-from torch import Tensor
 
-from privfl.core import Party, ProtocolAbort, Rows, State, decode, encode
+from privfl.core import Party, ProtocolAbort, Rows, State, decode, encode, require
 from privfl.crypto import Stream
 from privfl.parts import Turn
 from privfl.rounds._envelope import Envelope, fields
 from privfl.rounds._line import Line
-from privfl.rounds._opened import Opened, finish, undo_wrappers, weighed
+from privfl.rounds._opened import Opened, as_number, finish, undo_wrappers, weighed
 from privfl.rounds._opening import Opening
 from privfl.rounds._release import Release
 from privfl.rounds._setting import Setting
@@ -28,7 +27,8 @@ class Round:
         setting: what both sides derive from the opening.
         letters: to send now.
         protocol: the protocol's own state.
-        memory: state of the parts behind the protocol, and outcomes that clients wait for.
+        memory: state of the parts behind the protocol, and when each client was last counted.
+        exchange: how many replies were collected.
         traffic: bytes to and from each client.
         rejected: whose reply could not be used.
         release: at the end.
@@ -39,6 +39,7 @@ class Round:
     stage: str = ""
     protocol: State = field(default=None, repr=False)
     memory: Mapping[Party, State] = field(default_factory=dict, repr=False)
+    exchange: int = 0
     traffic: Mapping[Party, tuple[int, int]] = field(default_factory=dict, repr=False)
     rejected: Mapping[Party, str] = field(default_factory=dict)
     release: Release | None = None
@@ -52,14 +53,20 @@ class Round:
 
         Args:
             line: the server's pipeline.
-            opening: see `Opening`; its public state is taken from ``state`` where that has one.
+            opening: see `Opening`; its public state is the one of ``state``.
             state: the last release's, or None.
             generator: randomness of the parts behind the protocol; None: the operating system's.
+
+        Raises:
+            ValueError: for the state of another pipeline.
         """
         memory = fields(state if state is not None else {})
+        same = memory.get("pipeline", line.fingerprint) == line.fingerprint
+        fix = "Start with state=None"
+        require(same, "state must come from a round of this pipeline", "another one's", fix)
         first = Round(
             Setting(line, opening),
-            memory={k: memory[k] for k in ("private", "last", "outcomes") if k in memory},
+            memory={k: memory[k] for k in ("private", "counted") if k in memory},
             generator=generator or Stream(),
         )
         return first._start()
@@ -76,6 +83,7 @@ class Round:
         turn = self._protocol_turn(post.open(replies), self.protocol)
         heard = replace(
             self,
+            exchange=self.exchange + 1,
             traffic=post.traffic,
             rejected={**self.rejected, **post.rejected, **turn.rejected},
         )
@@ -95,6 +103,7 @@ class Round:
                 "stage": self.stage,
                 "protocol": self.protocol,
                 "memory": dict(self.memory),
+                "exchange": self.exchange,
                 "traffic": dict(self.traffic),
                 "rejected": dict(self.rejected),
             }
@@ -113,7 +122,7 @@ class Round:
         return line.protocol.collect(replies, at)
 
     def _randomness(self, label: str) -> Stream:
-        return self.generator.child(f"server/{label}/{self.stage}/{self.setting.session.hex()}")
+        return self.generator.child(f"server/{label}/{self.exchange}/{self.setting.session.hex()}")
 
     def _start(self) -> "Round":
         return self._sent(self._protocol_turn((), None), first=True)
@@ -135,11 +144,7 @@ class Round:
         )
 
     def _outcome(self, who: Party) -> State:
-        nonce = fields(self.memory.get("last", {})).get(who)
-        for known, survivors in self.memory.get("outcomes", ()):  # type: ignore[union-attr, misc]
-            if known == nonce:
-                return (nonce, who in survivors)
-        return None
+        return fields(self.memory.get("counted", {})).get(who)
 
     def _opened(self, rows: Rows) -> "Round":
         setting, generator = self.setting, self._randomness("open")
@@ -167,8 +172,8 @@ class Round:
             n_clients=len(self.setting.opening.cohort),
             scalars=opened.scalars,
             statistics=opened.statistics,
-            denominator=_number(opened.denominator),
-            realised=_number(opened.realised),
+            denominator=as_number(opened.denominator),
+            realised=as_number(opened.realised),
             rejected={**self.rejected, **opened.rejected},
             bytes_up=max(up for _, up in self.traffic.values()),
             bytes_down=max(down for down, _ in self.traffic.values()),
@@ -198,15 +203,15 @@ class Round:
         private: Mapping[Party, State],
     ) -> State:
         opening = self.setting.opening
-        state: dict[Party, State] = {"round": opening.round + 1, "public": dict(public)}
-        state["private"] = dict(private)
+        state: dict[Party, State] = {
+            "pipeline": self.setting.line.fingerprint,
+            "round": opening.round + 1,
+            "public": dict(public),
+            "private": dict(private),
+        }
         if self.setting.line.remembers:
-            last = {**fields(self.memory.get("last", {}))}
-            last |= dict.fromkeys(opening.cohort.members, opening.nonce)
-            waited = set(last.values())
-            known = (*self.memory.get("outcomes", ()), (opening.nonce, survivors))  # type: ignore[misc]
-            state["last"] = last
-            state["outcomes"] = tuple(entry for entry in known if entry[0] in waited)
+            before = fields(self.memory.get("counted", {}))
+            state["counted"] = {**before, **dict.fromkeys(survivors, opening.nonce)}
         return state
 
 
@@ -226,7 +231,6 @@ class _Post:
                 continue
             down, up = self.traffic.get(who, (0, 0))
             self.traffic[who] = (down, up + len(data))
-            waiting.discard(who)
             try:
                 envelope = Envelope.read(data)
             except ProtocolAbort as error:
@@ -235,8 +239,5 @@ class _Post:
             if (envelope.session, envelope.stage) != (self.round.setting.session, self.round.stage):
                 self.rejected[who] = "a reply of another session or stage"
                 continue
+            waiting.discard(who)
             yield who, envelope.letter
-
-
-def _number(x: Tensor) -> float | Tensor:
-    return float(x) if x.numel() == 1 else x

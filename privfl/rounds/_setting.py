@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from privfl.core import At, Cohort, Contract, Plan, State
+from privfl.core import At, Cohort, CompositionError, Contract, Plan, PlanError, State
 from privfl.crypto import Stream
 from privfl.rounds._line import Line
 from privfl.rounds._opening import Opening
@@ -23,8 +23,15 @@ class Setting:
     plans: tuple[Plan, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Fold contract and plan through the line."""
+        """Fold contract and plan through the line.
+
+        Raises:
+            CompositionError: for running statistics that would be noised or hidden in a sum.
+            PlanError: where the cohort does not fit a part.
+        """
         contracts = self.line.contracts(self.opening.scalars)
+        refuse_statistics(contracts[-1], self.opening.statistics)
+        _refuse_two_weights(contracts[-1], self.opening.cohort)
         object.__setattr__(self, "contracts", contracts)
         object.__setattr__(self, "plans", self._fold(contracts))
 
@@ -39,7 +46,10 @@ class Setting:
         )
         plans = [plan]
         for k, part in enumerate(self.line.lowered):
-            plans.append(part.plan(plans[-1], contracts[k], opening.public.get(k)))
+            after = part.plan(plans[-1], contracts[k], opening.public.get(k))
+            if k == self.line.protocol_at:  # what is opened is undone: it has its first sizes again
+                after = after.but(body=plan.body, statistics=plan.statistics, dim=plan.dim)
+            plans.append(after)
         return tuple(plans)
 
     @property
@@ -75,3 +85,31 @@ class Setting:
             state=state,
             generator=generator,
         )
+
+
+def refuse_statistics(contract: Contract, count: int) -> None:
+    """Refuse running statistics where they would be noised or hidden in a sum (rule R1)."""
+    if not count or (not contract.claims_privacy and contract.sees == "each"):
+        return
+    other = contract.author("noise" if contract.claims_privacy else "sees")
+    raise CompositionError(
+        "R1",
+        (other, "running statistics"),
+        f"The model has {count} running statistics (BatchNorm). They are not updates, so {other!r} "
+        "must not touch them, and nothing may travel beside it",
+        "Keep them local with Layout.of(model, statistics='local'), or replace BatchNorm by "
+        "GroupNorm",
+    )
+
+
+def _refuse_two_weights(contract: Contract, cohort: Cohort) -> None:
+    """Refuse public weights or owners beside private counts: the quotient would be neither mean."""
+    if contract.weighting == "uniform" or (cohort.weights is None and cohort.owners is None):
+        return
+    weigh = contract.author("weighting")
+    raise PlanError(
+        "R2",
+        (weigh, "the cohort's weights or owners"),
+        f"{weigh!r} weighs by example counts, and the cohort has public weights or owners",
+        "Keep one of them",
+    )

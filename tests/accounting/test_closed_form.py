@@ -40,7 +40,7 @@ def test_known_values(noise_multiplier, delta, count, epsilon):
     assert gaussian_epsilon(noise_multiplier, delta, count) == pytest.approx(epsilon, rel=1e-9)
 
 
-@pytest.mark.parametrize("noise_multiplier", [0.7, 1.0, 5.0])
+@pytest.mark.parametrize("noise_multiplier", [2.5, 12.0])
 @pytest.mark.parametrize("delta", [1e-3, 1e-5, 1e-9])
 def test_it_agrees_with_a_loss_distribution(noise_multiplier, delta):
     rounded_up = pld.from_gaussian_mechanism(noise_multiplier / 3).get_epsilon_for_delta(delta)

@@ -24,7 +24,7 @@ from privfl.accounting import epsilon_of, gaussian_epsilon
 from privfl.core import Relation
 
 Z = GaussianDpEvent
-NOISES = [1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0, 1e3]
+NOISES = [1e-3, 0.01, 0.05, 0.1, 0.5, 2.0, 50.0, 1e3]
 
 
 def poisson(rate, z):
@@ -106,7 +106,7 @@ def test_what_has_no_noise_is_infinite(event):
 @pytest.mark.parametrize("relation", ["zero-out", "add/remove", "replace-one"])
 @pytest.mark.parametrize(
     ("rate", "z", "delta"),
-    [(0.01, 1.0, 1e-5), (0.2, 0.5, 1e-3), (0.5, 2.0, 1e-6), (0.9, 1.0, 1e-5), (1e-3, 0.7, 1e-6)],
+    [(0.01, 1.0, 1e-5), (0.5, 2.0, 1e-6), (0.9, 1.5, 1e-3)],
 )
 def test_one_poisson_sampled_release_follows_its_definition(rate, z, delta, relation):
     exact = epsilon_of_one_release(rate, z, delta, relation)

@@ -11,6 +11,8 @@ from shutil import copytree, ignore_patterns
 
 import pytest
 
+import privfl
+
 ROOT = Path(__file__).parents[2]
 HOMES = {"privfl": "privfl", "defenses": "privfl.defenses", "attacks": "privfl.attacks"}
 
@@ -20,6 +22,15 @@ setup.read(ROOT / "setup.cfg")
 
 def lines(section, key):
     return setup[section][key].split("\n")[1:]
+
+
+PACKAGES = lines("options", "packages")
+NEEDED = lines("options", "install_requires")
+EXTRAS = [
+    need
+    for extra in setup["options.extras_require"]
+    for need in lines("options.extras_require", extra)
+]
 
 
 def folder_of(package):
@@ -36,28 +47,15 @@ def folders():
             yield ".".join([name, *init.parent.relative_to(ROOT / home).parts])
 
 
-def requirements():
-    extras = [line for extra in setup["options.extras_require"] for line in extra_lines(extra)]
-    return sorted({*hard_requirements(), *extras})
-
-
-def hard_requirements():
-    return lines("options", "install_requires")
-
-
-def extra_lines(extra):
-    return lines("options.extras_require", extra)
-
-
 def name_of(requirement):
     return re.match(r"[\w.-]+", requirement).group().lower()
 
 
 def test_the_list_of_packages_is_the_folders():
-    assert sorted(lines("options", "packages")) == sorted(folders())
+    assert sorted(PACKAGES) == sorted(folders())
 
 
-@pytest.mark.parametrize("package", lines("options", "packages"))
+@pytest.mark.parametrize("package", PACKAGES)
 def test_each_package_is_mapped_to_its_folder(package):
     assert (folder_of(package) / "__init__.py").is_file()
 
@@ -69,7 +67,7 @@ def test_every_file_that_is_no_code_is_package_data():
     }
     missing = [
         str(path.relative_to(ROOT))
-        for package in lines("options", "packages")
+        for package in PACKAGES
         for path in folder_of(package).iterdir()
         if path.is_file() and path.suffix not in {".py", ".pyc"}
         if not any(fnmatch(path.name, pattern) for pattern in data.get(package, []))
@@ -80,18 +78,22 @@ def test_every_file_that_is_no_code_is_package_data():
 def test_every_requirement_has_its_tested_version():
     pins = (ROOT / "constraints.txt").read_text().splitlines()
     pinned = {name_of(line) for line in pins if "==" in line}
-    assert [r for r in requirements() if name_of(r) not in pinned] == []
+    assert [r for r in NEEDED + EXTRAS if name_of(r) not in pinned] == []
 
 
 def test_hard_requirements_have_lower_bounds_only():
-    assert [r for r in hard_requirements() if not re.fullmatch(r"[\w-]+ >= [\d.]+", r)] == []
+    assert [r for r in NEEDED if not re.fullmatch(r"[\w-]+ >= [\d.]+", r)] == []
 
 
 def test_every_bound_has_its_reason_above_it():
     text = (ROOT / "setup.cfg").read_text().splitlines()
     bounds = [i for i, line in enumerate(text) if re.match(r"    [\w-]+ [>=]=", line)]
-    assert len(bounds) >= len(hard_requirements())
+    assert len(bounds) >= len(NEEDED)
     assert [text[i] for i in bounds if not text[i - 1].startswith("    # ")] == []
+
+
+def test_the_citation_names_this_version():
+    assert f"\nversion: {privfl.__version__}\n" in (ROOT / "CITATION.cff").read_text()
 
 
 def test_the_command_is_installed():

@@ -1,0 +1,39 @@
+"""Laws for a part of your own: what its kind promises, checked on awkward inputs.
+
+>>> from dataclasses import dataclass
+>>> from privfl.parts import Aggregator
+>>> @dataclass(frozen=True)
+... class Last(Aggregator):
+...     def __call__(self, updates, weights=None):
+...         return updates[-1]
+>>> card = check_aggregator(Last())
+>>> card.passed
+False
+>>> card.failures[0].law
+'permuting the rows changes no bit'
+>>> card.require()
+Traceback (most recent call last):
+...
+privfl.testing._law.LawBroken: Last()
+...
+"""
+
+from privfl.testing._aggregator_laws import AGGREGATOR_LAWS
+from privfl.testing._card import Card, Finding
+from privfl.testing._check_aggregator import check_aggregator
+from privfl.testing._check_wrapper import check_wrapper
+from privfl.testing._law import Law, LawBroken
+from privfl.testing._standing import Standing
+from privfl.testing._wrapper_laws import WRAPPER_LAWS
+
+__all__ = [
+    "AGGREGATOR_LAWS",
+    "WRAPPER_LAWS",
+    "Card",
+    "Finding",
+    "Law",
+    "LawBroken",
+    "Standing",
+    "check_aggregator",
+    "check_wrapper",
+]

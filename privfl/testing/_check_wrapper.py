@@ -1,0 +1,41 @@
+"""Holding a wrapper to its kind."""
+
+import torch
+
+from privfl.core import require
+from privfl.parts import Wrapper
+from privfl.testing._card import Card, examine
+from privfl.testing._standing import Standing
+from privfl.testing._wrapper_laws import WRAPPER_LAWS
+
+
+def check_wrapper(part: Wrapper, *, seed: int = 0) -> Card:
+    """Check a wrapper of your own against every law of a wrapper, where it can stand.
+
+    It is put first in line, else behind a clip of norm 1, else behind a clip and a mean. A wrapper
+    that lowers itself into several stages is checked stage by stage.
+
+    Raises:
+        ValueError: where ``covers_scalars`` is not declared, or it fits in none of these places.
+
+    >>> from privfl.defenses.dp import Clip
+    >>> print(check_wrapper(Clip(1.0)))
+    Clip(clip_norm=1.0)
+      passed      it is a frozen dataclass
+      passed      equal facts and randomness give equal bits
+      passed      the input is not changed
+      passed      the length is as its plan says
+      passed      dtype and device are kept
+      passed      a zero update is legal
+      passed      an update with NaN or Inf does not raise
+      passed      norm and peak are within its plan
+      not claimed undoing a sum is the sum of what is undone
+      passed      what it remembers is a value
+    """
+    declared = isinstance(getattr(type(part), "covers_scalars", None), bool)
+    wanted = f"{type(part).__name__} must say whether it covers the scalars in the tail"
+    require(declared, wanted, "nothing", "Write covers_scalars: ClassVar[bool] = …")
+    generator = torch.Generator().manual_seed(seed)
+    bodies = [torch.zeros(1), torch.ones(1), torch.full((3,), 1e15)]
+    bodies += [torch.randn(d, generator=generator) * scale for d in (2, 7, 64) for scale in (1e-3, 9)]
+    return examine(part, WRAPPER_LAWS, [Standing.of(part, b.double(), seed) for b in bodies])
