@@ -38,7 +38,7 @@ class TrimmedMean(RobustRule):
         """Average what is between the extremes, in float64: (n, b) -> (b,)."""
         del weights
         kept = ranked(block)[:, self.n_byzantine : len(block) - self.n_byzantine]
-        return kept.to(block.dtype).mean(dim=1)
+        return kept.double().mean(dim=1)
 
     def kappa(self, n: int) -> float:
         """Return ``6f/(n-2f) (1 + f/(n-2f))`` (Allouah et al. 2023, https://arxiv.org/abs/2302.01772)."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # How far below the true delta its sums and Fourier transforms come out, a step. Against the closed
 # form: up to 4e-15 for one step, 4e-17 a step for a hundred thousand.
-ROUNDING = 0.0
+ROUNDING = 1e-14
 
 
 def has_pld(twins: "Counter[dp.DpEvent]") -> bool:

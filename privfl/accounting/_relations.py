@@ -55,6 +55,6 @@ def _with_noise(leaf: "dp.DpEvent", factor: float) -> "dp.DpEvent":
 
     if type(leaf) in (dp.GaussianDpEvent, dp.LaplaceDpEvent):
         return attr.evolve(leaf, noise_multiplier=leaf.noise_multiplier * factor)
-    if type(leaf) in (dp.PoissonSampledDpEvent,):
+    if type(leaf) in (dp.PoissonSampledDpEvent, dp.SampledWithoutReplacementDpEvent):
         return attr.evolve(leaf, event=_with_noise(leaf.event, factor))
     return leaf

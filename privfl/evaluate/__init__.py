@@ -12,6 +12,7 @@ from privfl.evaluate._attackers import Attackers
 from privfl.evaluate._contender import Contender, Poison, Probe
 from privfl.evaluate._demo import demo
 from privfl.evaluate._duel import Duel, duel
+from privfl.evaluate._picture import Picture
 from privfl.evaluate._pool import Pool
 from privfl.evaluate._reconstruct import Reconstructed, reconstruct
 from privfl.evaluate._scenario import Scenario
@@ -26,6 +27,7 @@ __all__ = [
     "Column",
     "Contender",
     "Duel",
+    "Picture",
     "Poison",
     "Pool",
     "Probe",

@@ -15,7 +15,7 @@ from privfl.evaluate._identify import AMONG
 from privfl.evaluate._measure import Measured, measure
 from privfl.evaluate._pool import Pool
 from privfl.evaluate._staged import server_view, updates_of
-from privfl.evaluate._verdict import Verdict, reconstruction_verdict, victim_verdict
+from privfl.evaluate._verdict import MARGIN, Verdict, victim_verdict
 from privfl.learning import LocalSGD
 from privfl.parts import Data, Loss, Trainer
 from privfl.pipeline import Pipeline
@@ -140,19 +140,24 @@ def _result(outcome: Reconstruction, figures: Measured, x: Tensor, order: Tensor
         baseline_psnr=float(figures.baseline_psnr.median()),
         identified=None if figures.hits is None else float(figures.hits.mean()),
         null=None if figures.nulls is None else float(figures.nulls.mean()),
-        verdict=_verdict(figures, len(x), outcome.budget, certified=certified),
+        verdict=_verdict(figures, certified=certified),
         seconds=outcome.seconds,
         strength=outcome.strength,
     )
 
 
-def _verdict(figures: Measured, n: int, budget: int, *, certified: bool) -> Verdict:
-    if figures.hits is None or figures.gain is None:
+def _verdict(figures: Measured, *, certified: bool) -> Verdict:
+    """Decide for this batch alone; what holds of others is the business of a duel.
+
+    Several victims leak if more of them are identified, by a tenth, than in any draw of the null.
+    """
+    if figures.identified is None or figures.null is None:
         return Verdict.INCONCLUSIVE
-    if n == 1:
-        identified = bool(figures.hits.item() == 1)
-        return victim_verdict(identified, among=AMONG, certified=certified)
-    return reconstruction_verdict(figures.gain, budget=budget, certified=certified)
+    identified = figures.identified.double()
+    if identified.numel() == 1:
+        return victim_verdict(bool(identified.item()), among=AMONG, certified=certified)
+    most = figures.null.double().mean(dim=(0, 2)).max()
+    return victim_verdict(bool(identified.mean() - most > MARGIN), among=AMONG, certified=certified)
 
 
 def _not_applicable(x: Tensor, reason: str) -> Reconstructed:

@@ -14,9 +14,9 @@ from privfl.evaluate._verdict import Verdict
 from privfl.evaluate._words import IDENTIFIED, LOST, rule
 
 _INTRODUCTION = (
-    "Federated learning on real images, attacked with and without each defence: what a server "
-    "reads from the updates that it receives, and what dishonest clients do to the model. Every "
-    "figure was measured by running the attack; a verdict says what the figures allow, and no more."
+    "Federated learning, attacked with and without each defence: what a server reads from the "
+    "updates that it receives, and what dishonest clients do to the model. Every figure was "
+    "measured by running the attack; a verdict says what the figures allow, and no more."
 )
 _READING = (
     "Privacy is decided by identification: is the victim\u2019s own image the nearest to the "
@@ -26,8 +26,9 @@ _READING = (
     "Poisoning is decided by the accuracy lost against the twin: the same pipeline trained by the "
     "honest clients alone, since silent attackers take their data away as well. Losses are paired "
     "over at least three seeds.",
-    "Intervals are 95 %: Clopper-Pearson for shares, combined by MOVER; Student\u2019s t for "
-    "losses. Where clients are summed the cohort counts, not the image.",
+    "Intervals are 95 %: Clopper and Pearson\u2019s for victims, Gaffke\u2019s for cohorts, "
+    "combined by MOVER; Student\u2019s t for losses. Where clients are summed the cohort counts, "
+    "not the image.",
     "An attack, its strength and its budget belong to the verdict. A verdict on one step says "
     "nothing of an update as trained, and the other way round.",
     "An epsilon holds against the adversary named with it, and against nobody else. Above 100 it "

@@ -51,7 +51,8 @@ def _details(table: Table, column: Column, cell: Cell) -> Markup:
 
 
 def _facts(column: Column, cell: Cell) -> list[tuple[str, str]]:
-    spread = f" (95 %: {interval(cell.interval)})" if cell.interval else ""
+    ends = interval(cell.interval)
+    spread = f" (95 %: {ends})" if ends else ""
     return [
         (meaning(cell, column), "" if cell.figure is None else fraction(cell.figure) + spread),
         *(pair for pair in compared(cell, column) if cell.value is not None),

@@ -68,7 +68,7 @@ class Scenario:
     def digits(cls, data: Digits | None = None) -> "Scenario":
         """Make the demo's scenario, on the packaged digits or on others such as full MNIST."""
         digits = mnist_sample() if data is None else data
-        return cls("digits", digits_cnn, digits.train, digits.test, twin=digits_mlp)
+        return cls("handwritten digits", digits_cnn, digits.train, digits.test, twin=digits_mlp)
 
     def but(self, **changes: object) -> "Scenario":
         """Return a copy with ``changes``."""

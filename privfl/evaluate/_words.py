@@ -75,8 +75,10 @@ def signed(difference: float) -> str:
 
 
 def interval(ends: tuple[float, float] | None) -> str:
-    """Write an interval, or nothing where there is none."""
-    return "" if ends is None else f"{fraction(ends[0])} to {fraction(ends[1])}"
+    """Write an interval, or nothing where there is none: a single seed has infinite ends."""
+    if ends is None or not all(map(math.isfinite, ends)):
+        return ""
+    return f"{fraction(ends[0])} to {fraction(ends[1])}"
 
 
 def decibels(value: float | None) -> str:

@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -106,7 +105,8 @@ class Grouped(SumProtocol):
     def describe(self, plan: Plan, contract: Contract) -> str:
         """Say how many groups there are and what one attacker can do."""
         del contract
-        return f"{plan.n_rows} groups of at least {self.size}; one attacker spoils one group"
+        groups = self.n_rows(plan.n_clients)
+        return f"{groups} groups of at least {self.size}; one attacker spoils one group"
 
     def reply(self, letter: bytes, vector: Callable[[], Tensor], me: Party, at: At) -> Turn:
         """Commit, reveal, then take part in the inner protocol of one's own group."""
@@ -115,7 +115,7 @@ class Grouped(SumProtocol):
         if what.get("do") != {0: "commit", 1: "reveal"}.get(len(kept)):
             raise ProtocolAbort("A letter that is out of turn in the draw")
         if what.get("do") == "commit":
-            coin = secrets.token_bytes(32)
+            coin = at.generator.bytes(32)
             return Turn(encode(_commitment(coin, me, at)), {"coin": coin})
         if what.get("do") == "reveal":
             commitments = _fields(what.get("commitments"))

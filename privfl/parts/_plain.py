@@ -36,7 +36,7 @@ class Plain(SumProtocol):
         rows, rejected = {}, {}
         for who, reply in replies:
             try:
-                rows[who] = read_vector(reply, at.plan.dim)
+                rows[who] = read_vector(reply, at)
             except ProtocolAbort as error:
                 rejected[who] = str(error)
         if not rows:
@@ -56,13 +56,16 @@ class Plain(SumProtocol):
         return "each update travels to the server as it is"
 
 
-def read_vector(reply: bytes, dim: int) -> Tensor:
-    """Read a vector of ``dim`` numbers from a reply, or abort with what was found."""
+def read_vector(reply: bytes, at: At) -> Tensor:
+    """Read a vector of the planned length and form from a reply, or abort with what was found."""
+    dim = at.plan.dim
     vector = decode(reply, largest=16 * dim + 1024)
     if not isinstance(vector, Tensor):
         refuse("a reply that holds no vector")
     if vector.shape != (dim,):
         refuse(f"a vector of shape {tuple(vector.shape)}, planned was ({dim},)")
+    if vector.is_floating_point() != (at.contract.form == "real"):
+        refuse(f"a vector of {vector.dtype}, planned were {at.contract.form} numbers")
     return vector
 
 

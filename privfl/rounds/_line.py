@@ -60,7 +60,10 @@ class Line:
 
     def first_contract(self, scalars: tuple[Scalar, ...] = ()) -> Contract:
         """Return the contract in front of the first part."""
-        return Contract(scalars=self.scalars + scalars, accepting=self.accepting)
+        scalars = self.scalars + scalars
+        names = [scalar.name for scalar in scalars]
+        require(len(set(names)) == len(names), "Each scalar has a name of its own", names)
+        return Contract(scalars=scalars, accepting=self.accepting)
 
     def contracts(self, scalars: tuple[Scalar, ...] = ()) -> tuple[Contract, ...]:
         """Return the contract in front of every part, and the last one."""
@@ -77,10 +80,7 @@ class Line:
     @cached_property
     def scalars(self) -> tuple[Scalar, ...]:
         """What the parts ask a client to supply."""
-        scalars = tuple(scalar for part in self.parts for scalar in part.scalars)
-        names = [scalar.name for scalar in scalars]
-        require(len(set(names)) == len(names), "Each scalar has one name", names)
-        return scalars
+        return tuple(scalar for part in self.parts for scalar in part.scalars)
 
     def initial_public(
         self, cohort: Cohort, body: int, statistics: int, scalars: tuple[Scalar, ...]
@@ -159,6 +159,11 @@ class Line:
             parts = (self.lowered[many[0]], self.aggregator)
             reason = f"{parts[0]!r} needs sums, and {parts[1]!r} takes none"
             raise CompositionError("R33", parts, reason, "Use Mean()")
+        for part in self.client_half[many[0] + 1 :] if many else ():
+            if part.remembers:
+                parts = (self.lowered[many[0]], part)
+                reason = f"{parts[1]!r} remembers one sum a round, and {parts[0]!r} makes several"
+                raise CompositionError("R33", parts, reason, "Put it in front")
         return many[0] if many else None
 
     def _refuse_idle_memory(self) -> None:
@@ -223,6 +228,6 @@ def _only(parts: Sequence[Part], kind: type[Part], default: int | None = -1) -> 
     if len(at) > 1:
         pair = (parts[at[0]], parts[at[1]])
         raise CompositionError(
-            "R33", pair, f"{pair[0]!r} and {pair[1]!r} are both a {kind.__name__}", "Keep one"
+            "R33", pair, f"{pair[0]!r} and {pair[1]!r} do the same work ({kind.__name__})", "Keep one"
         )
     return at[0] if at else default

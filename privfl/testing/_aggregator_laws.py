@@ -64,7 +64,7 @@ def equal_rows_give_that_row(rule: Aggregator, updates: Tensor) -> None:
         for equal in (row.to(dtype), large.to(dtype)):
             made = rule(equal.repeat(len(updates), 1))
             demand(
-                _close(made, equal, 4 * torch.finfo(dtype).eps),
+                _gap(made, equal) <= 4 * torch.finfo(dtype).eps * float(equal.abs().max()),
                 f"{len(updates)} times {_show(equal)} in {dtype} gave {_show(made)}",
             )
 
@@ -78,7 +78,7 @@ def moving_and_scaling_commute(rule: Aggregator, updates: Tensor) -> None:
         moved = rule(scale * rows + shift)
         made = (scale * rule(same) + shift for same in _within_rounding(rows))
         demand(
-            any(float((moved - it).abs().max()) <= 1e-9 * size for it in made),
+            any(_gap(moved, it) <= 1e-9 * size for it in made),
             f"{_show(rows)} times {scale} plus {_show(shift)} gave {_show(moved)}, "
             f"and not {_show(scale * rule(rows) + shift)}",
         )
@@ -107,7 +107,7 @@ def weights_count_copies_or_raise(rule: Aggregator, updates: Tensor) -> None:
         return
     copies = rule(torch.cat([updates, updates[:1], updates[:1]]).double())
     demand(
-        _close(made, copies, 1e-9),
+        _gap(made, copies) <= 1e-9 * float(updates.abs().max()),
         f"{_show(updates)} with weights {_show(weights)} gave {_show(made)}, with copies of the "
         f"first row {_show(copies)}",
     )
@@ -230,9 +230,8 @@ def _raises(rule: Callable[[Tensor], Tensor], updates: Tensor) -> bool:
     return False
 
 
-def _close(a: Tensor, b: Tensor, relative: float) -> bool:
-    size = max(float(a.double().abs().max()), float(b.double().abs().max()))
-    return float((a.double() - b.double()).abs().max()) <= relative * size
+def _gap(a: Tensor, b: Tensor) -> float:
+    return float((a.double() - b.double()).abs().max())
 
 
 def _show(x: Tensor) -> str:

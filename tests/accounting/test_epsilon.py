@@ -317,7 +317,7 @@ def test_little_noise_has_no_meaningful_guarantee_and_keeps_its_figure():
     assert 100 < interval.upper < gaussian_epsilon(0.05, 1e-5, 10)
 
 
-@pytest.mark.parametrize(("z", "rate"), [(1e3, 1e-6), (1e3, 0.01), (100.0, 1e-3)])
+@pytest.mark.parametrize(("z", "rate"), [(1e3, 1e-9), (1e3, 0.01), (1e5, 1e-6)])
 def test_a_delta_that_does_not_cover_everything_never_costs_nothing(z, rate):
     """Renyi divergences round to below zero here, which an accountant reads as epsilon 0."""
     assert upper(poisson(rate, z), delta=1e-30) > 0

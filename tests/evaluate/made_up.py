@@ -18,7 +18,9 @@ from privfl.evaluate._table import (
 from privfl.evaluate._verdict import Verdict
 
 NO_NOISE = "infinite: no noise"
-MEANINGLESS = "client level, zero-out, against the server: epsilon no meaningful guarantee (above 100)"
+MEANINGLESS = (
+    "client level, zero-out, against the server: epsilon no meaningful guarantee (above 100)"
+)
 
 ROWS = (
     Row("undefended", "Pipeline()", (0.90, 0.92), NO_NOISE),
@@ -34,7 +36,9 @@ COLUMNS = (
     Column("labels", "privacy", "as trained"),
 )
 CELLS = (
-    Cell("undefended", "none", Verdict.NOT_APPLICABLE, value=0.91, curves=((0.3, 0.9), (0.4, 0.92))),
+    Cell(
+        "undefended", "none", Verdict.NOT_APPLICABLE, value=0.91, curves=((0.3, 0.9), (0.4, 0.92))
+    ),
     Cell("Krum", "none", Verdict.NOT_APPLICABLE, curves=((0.3, 0.8),), note="diverged in round 4"),
     Cell(
         "undefended",

@@ -5,10 +5,10 @@ from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from privfl.evaluate._svg import BOTTOM, HEIGHT, LEFT, TOP, WIDTH
+from privfl.evaluate._svg import BOTTOM, LEFT, TOP, WIDTH
 from privfl.evaluate._svg_bars import bar_chart
 from privfl.evaluate._svg_lines import Line, line_chart
 
@@ -43,7 +43,9 @@ def test_one_is_at_the_top_and_zero_at_the_bottom():
 def test_a_value_in_between_lies_in_between():
     chart = path(drawn(Line("a", ((1, 0.0), (2, 0.25), (5, 1.0)))))
     right = chart[-1][0]
-    assert chart[1] == pytest.approx((LEFT + (right - LEFT) / 4, BOTTOM - (BOTTOM - TOP) / 4), abs=0.1)
+    assert chart[1] == pytest.approx(
+        (LEFT + (right - LEFT) / 4, BOTTOM - (BOTTOM - TOP) / 4), abs=0.1
+    )
 
 
 def test_on_a_logarithmic_axis_equal_factors_are_equal_steps():
@@ -79,12 +81,14 @@ def test_a_band_without_an_end_is_interrupted_there():
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+@example([1.0] * 12)
+@example([0.0] * 12)
 def test_names_never_cover_each_other_and_keep_the_order_of_the_ends(ends):
     chart = drawn(*(Line(f"n{k}", ((1, 0.5), (2, end))) for k, end in enumerate(ends)))
-    labels = {e.text: float(e.get("y")) for e in chart.iter() if (e.text or "").startswith("n")}
+    labels = {e.text: float(e.get("y")) for e in chart.iter("text") if e.text[0] == "n"}
     places = [labels[f"n{k}"] for k in sorted(range(len(ends)), key=lambda k: -ends[k])]
     assert all(after - before >= 12 for before, after in pairwise(sorted(places)))
-    assert all(0 < place < HEIGHT for place in places)
+    assert all(TOP <= place - 4 <= BOTTOM for place in places)  # 4: from base line to middle
     for (k, before), (j, after) in pairwise(enumerate(ends)):
         if before - after > 0.01:
             assert labels[f"n{k}"] < labels[f"n{j}"]

@@ -11,7 +11,13 @@ import privfl
 
 MODULES = ["privfl", *sorted(m.name for m in pkgutil.walk_packages(privfl.__path__, "privfl."))]
 PACKAGES = [name for name in MODULES if hasattr(import_module(name), "__path__")]
+# What is written into a pipeline, a duel or a loop; elsewhere the package's own example will do.
+SHOWN = ("privfl", "privfl.attacks", "privfl.data", "privfl.defenses")
 PUBLIC = [(name, word) for name in PACKAGES for word in getattr(import_module(name), "__all__", [])]
+
+
+def home(package):
+    return ".".join(package.split(".")[:2])
 
 
 def docstring(thing):
@@ -48,8 +54,8 @@ def test_a_public_name_resolves_and_is_documented(package, word):
         assert docstring(thing)
 
 
-@pytest.mark.parametrize(("package", "word"), PUBLIC)
-def test_a_public_name_has_an_example(package, word):
+@pytest.mark.parametrize(("package", "word"), [p for p in PUBLIC if home(p[0]) in SHOWN])
+def test_what_a_user_writes_has_an_example(package, word):
     thing = getattr(import_module(package), word)
     if inspect.isclass(thing) or inspect.isroutine(thing):
         assert examples(thing) or shown_in(package, word)

@@ -43,6 +43,16 @@ def test_distances_survive_a_far_row_and_a_common_offset():
         assert torch.allclose(made, true, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_distances_are_those_of_float64(dtype):
+    """Rounding a difference of float32 rows would show from the seventh digit on."""
+    rows = torch.randn(6, 50, generator=torch.Generator().manual_seed(0)).to(dtype)
+    gram = Mean().statistic(rows)
+    norms = gram.diagonal()
+    true = torch.cdist(rows.double(), rows.double(), compute_mode="donot_use_mm_for_euclid_dist")
+    assert torch.allclose(norms[:, None] + norms - 2 * gram, true**2, rtol=1e-12, atol=1e-12)
+
+
 def test_the_square_of_the_farthest_float64_row_is_finite():
     rows = torch.randn(5, 3).double()
     rows[0] = torch.finfo(torch.float64).max / 16

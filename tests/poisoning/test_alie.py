@@ -31,7 +31,12 @@ def test_z_is_the_paper_s(n, f, z):
 
 
 def test_n_counts_honest_clients_and_attackers():
-    """Eight honest and two attackers are ten, for which z is 0; eight alone give another z."""
+    """Seven honest and three attackers are ten, for which z is .18; for seven it would be .67."""
+    z = ALIE(n_byzantine=3).z_for(10)
+    assert torch.equal(ALIE(n_byzantine=3)(HONEST[:7]), ALIE(n_byzantine=3, z=z)(HONEST[:7]))
+
+
+def test_at_z_0_it_sends_the_honest_mean():
     assert ALIE(n_byzantine=2).is_silent(HONEST)
     assert not ALIE(n_byzantine=2).is_silent(HONEST[:7])
     mean = HONEST.double().mean(dim=0).float()

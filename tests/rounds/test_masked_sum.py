@@ -1,6 +1,7 @@
 """The walls carry a protocol of four stages: every dropout gives the survivors' sum or an abort."""
 
 import itertools
+from functools import partial
 
 import pytest
 import torch
@@ -26,19 +27,36 @@ def expected_survivors(n, threshold, pattern):
     return tuple(left[2]) if enough else None
 
 
-@pytest.mark.parametrize(("n", "threshold"), [(1, 1), (2, 1), (2, 2), (3, 2), (4, 2), (4, 3)])
-def test_every_dropout_gives_the_survivors_sum_or_an_abort(n, threshold):
+def check(aggregate, updates, threshold, pattern):
+    drop = {k: stage for k, stage in enumerate(pattern) if stage}
+    survivors = expected_survivors(len(updates), threshold, pattern)
+    if survivors is None:
+        with pytest.raises(ProtocolAbort):
+            aggregate(updates, drop=drop)
+        return
+    release = aggregate(updates, drop=drop)
+    assert release.survivors == survivors
+    assert torch.equal(release.update * len(survivors), updates[list(survivors)].sum(dim=0))
+
+
+def test_every_dropout_of_four_gives_the_survivors_sum_or_an_abort():
+    shield, updates = Pipeline(MaskedSum(2)), whole_numbers(4, 5)
+    for pattern in itertools.product([None, *STAGES], repeat=4):
+        check(shield.aggregate, updates, 2, pattern)
+
+
+@pytest.mark.parametrize(("n", "threshold"), [(1, 1), (2, 1), (2, 2), (3, 2), (3, 3)])
+def test_so_does_every_dropout_of_fewer_through_bytes(n, threshold):
     line, updates = Line(MaskedSum(threshold)), whole_numbers(n, 5)
     for pattern in itertools.product([None, *STAGES], repeat=n):
-        drop = {k: stage for k, stage in enumerate(pattern) if stage}
-        survivors = expected_survivors(n, threshold, pattern)
-        if survivors is None:
-            with pytest.raises(ProtocolAbort):
-                run(line, updates, drop)
-            continue
-        release = run(line, updates, drop)
-        assert release.survivors == survivors
-        assert torch.equal(release.update * len(survivors), updates[list(survivors)].sum(dim=0))
+        check(partial(run, line), updates, threshold, pattern)
+
+
+def test_so_does_every_set_of_dropouts_of_four_through_bytes():
+    line, updates = Line(MaskedSum(3)), whole_numbers(4, 5)
+    patterns = itertools.combinations_with_replacement([None, *STAGES], 4)
+    for k, pattern in enumerate(patterns):
+        check(partial(run, line), updates, 3, pattern[k % 4 :] + pattern[: k % 4])
 
 
 def test_integers_travel_as_they_are():
@@ -112,7 +130,7 @@ def test_groups_give_the_mean_of_everybody():
     release = run(grouped(), updates)
     assert sorted(release.survivors) == list(range(8))
     assert len(release.opened.members) == 2
-    torch.testing.assert_close(release.update, updates.mean(dim=0), rtol=0, atol=1e-15)
+    assert torch.allclose(release.update, updates.mean(dim=0), rtol=0, atol=1e-15)
 
 
 def test_each_row_is_the_sum_over_its_group():

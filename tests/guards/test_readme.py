@@ -1,0 +1,49 @@
+"""Every block of the README does what it says."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parents[2] / "README.md"
+TEXT = README.read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, flags=re.DOTALL)
+
+
+def test_the_python_blocks_run_in_order(capsys: pytest.CaptureFixture[str]) -> None:
+    namespace: dict[str, object] = {}
+    for block in blocks("python"):
+        exec(compile(block, str(README), "exec"), namespace)  # noqa: S102
+    out = capsys.readouterr().out
+    assert "against server" in out
+    assert "2 10 of 10" in out
+    assert "LEAK" in out
+
+
+def test_the_diff_changes_one_line() -> None:
+    (diff,) = blocks("diff")
+    assert len(re.findall(r"^\+", diff, flags=re.MULTILINE)) == 1
+    assert len(re.findall(r"^-", diff, flags=re.MULTILINE)) == 1
+
+
+def test_the_commands_exist() -> None:
+    from privfl.cli import app
+
+    makefile = (README.parent / "Makefile").read_text(encoding="utf-8")
+    known = {command.callback.__name__ for command in app.registered_commands}
+    for line in "".join(blocks("console")).splitlines():
+        program, what, *_ = shlex.split(line.removeprefix("$ "), comments=True)
+        assert program in ("make", "privfl")
+        if program == "make":
+            assert re.search(rf"^{what}:", makefile, flags=re.MULTILINE), what
+        else:
+            assert what in known
+
+
+def test_the_linked_files_exist() -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", TEXT):
+        assert (README.parent / target).exists(), target
