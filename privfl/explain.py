@@ -84,7 +84,7 @@ class Explanation:
             ("What runs", [f"{who:<{width}}  {part}: {what}" for who, part, what in self.runs]),
             ("Who sees what", [f"{who}: {what}" for who, what in self.sees]),
             ("Bounds and bytes", [self.bound, self._bytes()]),
-            (f"Privacy after {self.rounds} rounds, delta {self.delta:g}", self._privacy()),
+            (f"Privacy after {_rounds(self.rounds)}, delta {self.delta:g}", self._privacy()),
             ("Forecast", [str(self.forecast)]),
         ]
         if self.accepted:
@@ -204,12 +204,21 @@ def _forecast(setting: Setting) -> Forecast:
     ratio = _ratio(setting)
     if not ratio:
         return Forecast()
+    return Forecast(ratio, _crowd(setting))
+
+
+def _crowd(setting: Setting) -> int | None:
+    """Return how many clients would bring the ratio to ``TRAINS``, by Newton's steps in logs."""
     n = len(setting.opening.cohort)
-    larger = _ratio(_with_clients(setting, 2 * n))
-    slope = math.log2(ratio / larger)  # 1 for central noise on a mean, .5 for local, 0 for Krum
-    if slope < 0.05:
-        return Forecast(ratio)
-    return Forecast(ratio, math.ceil(n * (ratio / TRAINS) ** (1 / slope) - 1e-9))
+    for _ in range(8):
+        ratio, larger = (_ratio(_with_clients(setting, k)) for k in (n, 2 * n))
+        slope = math.log2(ratio / larger)  # 1 for central noise on a mean, .5 for local, 0 for Krum
+        if slope < 0.05:
+            return None
+        before, n = n, math.ceil(n * (ratio / TRAINS) ** (1 / slope) - 1e-9)
+        if ratio <= TRAINS or n == before or n > 100_000:  # so far out the slope is what it stays
+            break
+    return n
 
 
 def _ratio(setting: Setting) -> float:
@@ -250,6 +259,10 @@ def _notes(setting: Setting) -> tuple[str, ...]:
     if contract.sees != "each":
         notes.append("A sum hides who sent what, not what was sent.")
     return tuple(notes)
+
+
+def _rounds(n: int) -> str:
+    return "1 round" if n == 1 else f"{n:,} rounds"
 
 
 def _finite(x: float) -> float | None:

@@ -224,6 +224,8 @@ class Pipeline(Line):
         >>> print(Pipeline(Clip(1.0)).explain(n_clients=10, dim=1000).forecast)
         no noise
         """
+        require_count("rounds", rounds, least=1)
+        require(0 < delta < 1, "delta must lie between 0 and 1", delta)
         return explain(self._setting(n_clients, dim, model, (), None), rounds=rounds, delta=delta)
 
     def _setting(

@@ -47,7 +47,7 @@ class CentralGaussianNoise(GaussianNoise):
         if given.where != "result" or not isinstance(rule, Aggregator):
             raise CompositionError(
                 "R5",
-                (self, rule),
+                (self, "the clients" if given.where == "client" else rule),
                 f"{self!r} is added to the result, and stands before the aggregator",
                 "Put it behind the aggregator, or use "
                 f"LocalGaussianNoise({self.noise_multiplier!r})",

@@ -95,7 +95,7 @@ class Aggregator(Part):
         rows with one far outlier, would cancel to noise.
         """
         # clamp: the square of a far float64 row is infinite, and infinities subtract to NaN
-        centred = (block.double() - self.centre(block)).clamp_(-FAR, FAR)
+        centred = (block - self.centre(block).double()).clamp_(-FAR, FAR)
         return centred @ centred.T
 
     def centre(self, block: Tensor) -> Tensor:

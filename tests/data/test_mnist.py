@@ -120,6 +120,7 @@ class TestFullFiles:
             (NAMES[1], idx(np.full(30, 10, np.uint8)), "from 0 to 9. Found 10"),
             (NAMES[0], idx(np.zeros((30, 32, 32), np.uint8)), "28 by 28. Found shape .30, 32, 32."),
         ],
+        ids=lambda value: value if isinstance(value, str) else "bytes",
     )
     def test_a_file_that_is_not_what_it_says_is_refused(self, folder, name, content, said):
         (folder / f"{name}.gz").unlink()
@@ -127,12 +128,19 @@ class TestFullFiles:
         with pytest.raises(ValueError, match=said):
             mnist(folder)
 
-    @pytest.mark.parametrize("damage", ["cut", "not gzip", "flipped"])
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            lambda whole: whole[:-20],
+            lambda _: b"<html>",
+            lambda whole: whole[:10] + bytes([whole[10] | 6]) + whole[11:],  # no such kind of block
+            lambda whole: whole[:-6] + bytes([whole[-6] ^ 1]) + whole[-5:],  # another checksum
+        ],
+        ids=["cut", "not gzip", "block", "checksum"],
+    )
     def test_a_damaged_gzip_file_is_refused(self, folder, damage):
         path = folder / f"{NAMES[0]}.gz"
-        whole = path.read_bytes()
-        flipped = whole[:2000] + bytes([whole[2000] ^ 255]) + whole[2001:]
-        path.write_bytes({"cut": whole[:-20], "not gzip": b"<html>", "flipped": flipped}[damage])
+        path.write_bytes(damage(path.read_bytes()))
         with pytest.raises(ValueError, match=f"{NAMES[0]}.gz must be a whole gzip file"):
             mnist(folder)
 

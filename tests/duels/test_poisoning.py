@@ -23,7 +23,7 @@ PIPELINES = {
 @pytest.fixture(scope="module")
 def table():
     local = LocalSGD(lr=0.2, steps=12)
-    scenario = Scenario.digits().but(model=digits_mlp, local=local, rounds=8)
+    scenario = Scenario.digits().but(model=digits_mlp, local=local)
     return duel(ATTACKS, PIPELINES, scenario, seeds=3)
 
 

@@ -19,7 +19,7 @@ PIPELINES = {
     "nnm": Pipeline(NNM(TrimmedMean(n_byzantine=2))),
 }
 PROBES = [
-    Probe("one image", LinearInversion(), victims=40, model="twin"),
+    Probe("one image", LinearInversion(), victims=80, model="twin"),
     Probe("convolution", LinearInversion(), victims=8),
     Probe("labels", LabelHistogram(), victims=10, batch=32, as_trained=True),
 ]
@@ -60,8 +60,8 @@ def test_labels_leak_from_a_real_update(table) -> None:
     assert cell.value < cell.baseline - 0.1
 
 
-def test_fewer_than_36_victims_never_give_no_evidence() -> None:
-    few = Probe("few", LinearInversion(), victims=35, model="twin")
+def test_sixteen_victims_never_give_no_evidence() -> None:
+    few = Probe("few", LinearInversion(), victims=16, model="twin")
     table = duel([few], {"much noise": PIPELINES["much noise"]}, Scenario.digits(), seeds=1)
     assert table["much noise", "few"].verdict is Verdict.INCONCLUSIVE
 
