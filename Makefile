@@ -13,7 +13,7 @@ demo: .venv/privfl
 	$(BIN)/privfl duel --minutes 3
 
 test: .venv/privfl-test
-	$(BIN)/pytest -rs --numprocesses auto
+	$(BIN)/pytest -rs --numprocesses auto --dist loadfile
 
 lint: .venv/privfl-test
 	$(BIN)/ruff check

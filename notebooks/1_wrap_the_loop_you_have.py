@@ -20,6 +20,8 @@
 import copy
 
 import torch
+from torch import nn
+
 from privfl import CompositionError, Federation, Pipeline
 from privfl.attacks.poisoning import SignFlip
 from privfl.data import dirichlet, mnist_sample
@@ -28,7 +30,6 @@ from privfl.defenses.robust import NNM, Krum, TrimmedMean
 from privfl.evaluate import Attackers
 from privfl.learning import LocalSGD
 from privfl.parts import Mean, Plain, Weigh
-from torch import nn
 
 torch.set_num_threads(1)  # on few cores, one thread is faster than two
 

@@ -22,6 +22,7 @@
 
 # %%
 import torch
+
 from privfl import Pipeline
 from privfl.attacks.inversion import InvertingGradients, LabelHistogram, LinearInversion
 from privfl.defenses.dp import Clip, LocalGaussianNoise

@@ -64,9 +64,7 @@ class Averager:
         weights = layout.unflatten(
             start + self.release.update,
             base,
-            statistics=None
-            if statistics is None
-            else layout.flatten_statistics(base) + self.release.statistics,
+            statistics=_moved(layout.flatten_statistics(base), self.release.statistics),
         )
         if not isinstance(base, nn.Module):
             self._model = weights
@@ -89,6 +87,11 @@ class Averager:
         kept = state.get("state")
         require(isinstance(kept, bytes), "The state's entry 'state' holds bytes", type(kept))
         self._state = decode(kept)  # type: ignore[arg-type]
+
+
+def _moved(statistics: Tensor, by: Tensor | None) -> Tensor | None:
+    """Return running statistics after a round, or None where none are averaged."""
+    return None if by is None or not len(by) else statistics + by
 
 
 def require_fit(line: Line, layout: Layout) -> None:

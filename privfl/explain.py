@@ -8,6 +8,7 @@ from privfl.core import Charge, Plan
 from privfl.core._accepting import CONDITIONS
 from privfl.rounds import Opening, Setting
 
+FAR = 50_000  # clients: beyond, a power law is followed and no plan is made
 TRAINS = 5.0  # noise over the longest mean update: measured to train below, to fail at 17
 
 
@@ -209,16 +210,17 @@ def _forecast(setting: Setting) -> Forecast:
 
 def _crowd(setting: Setting) -> int | None:
     """Return how many clients would bring the ratio to ``TRAINS``, by Newton's steps in logs."""
-    n = len(setting.opening.cohort)
+    n = wanted = len(setting.opening.cohort)
     for _ in range(8):
         ratio, larger = (_ratio(_with_clients(setting, k)) for k in (n, 2 * n))
         slope = math.log2(ratio / larger)  # 1 for central noise on a mean, .5 for local, 0 for Krum
         if slope < 0.05:
             return None
-        before, n = n, math.ceil(n * (ratio / TRAINS) ** (1 / slope) - 1e-9)
-        if ratio <= TRAINS or n == before or n > 100_000:  # so far out the slope is what it stays
+        before, wanted = n, math.ceil(n * (ratio / TRAINS) ** (1 / slope) - 1e-9)
+        n = min(wanted, max(before, FAR))
+        if ratio <= TRAINS or n == before:
             break
-    return n
+    return wanted
 
 
 def _ratio(setting: Setting) -> float:

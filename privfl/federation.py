@@ -4,6 +4,7 @@ import copy
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -210,7 +211,7 @@ class _Exchange:
         if release.statistics is not None and layout.statistics_dim:
             statistics = statistics + release.statistics
         vector = layout.flatten(model) + release.update
-        return dict(layout.unflatten(vector, model, statistics=statistics))
+        return cast("State", layout.unflatten(vector, model, statistics=statistics))
 
     def _scalars(self) -> tuple[Scalar, ...]:
         """Return what the algorithm asks for, the trainer reports and no part declares itself."""

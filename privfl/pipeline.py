@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -98,6 +99,10 @@ class Pipeline(Line):
         cohort = Cohort.of(len(updates) if cohort is None else cohort)
         wanted = f"cohort must name one client for each of {len(updates)} updates"
         require(len(cohort) == len(updates), wanted, f"{len(cohort)} members")
+        if statistics is not None:
+            fits = statistics.ndim == 2 and len(statistics) == len(updates)
+            wanted = f"statistics must have shape ({len(updates)}, s)"
+            require(fits, wanted, f"shape {tuple(statistics.shape)}")
         values, declared = self._values(n_examples, scalars or {}, len(updates))
         opening = Opening.fresh(
             self,
@@ -134,7 +139,9 @@ class Pipeline(Line):
         rogues: Mapping[Party, Line] | None = None,
     ) -> Release:
         """Run an opened round in this process, asking ``update_of(client)`` when it is needed."""
-        tape = Tape()
+        tape, members = Tape(), opening.cohort.members
+        strangers = [who for who in drop or {} if who not in members]
+        require(not strangers, f"drop names members among {members}", strangers)
 
         def wrap(deliver: Wire) -> Wire:
             deliver = tape.recording(deliver) if transcript else deliver
@@ -274,6 +281,7 @@ class Pipeline(Line):
         missing = sorted(known - set(values))
         fix = "Pass n_examples=" if missing == [COUNT] else "Pass scalars={name: values}"
         require(not missing, "The pipeline needs a value of each scalar", f"none of {missing}", fix)
+        values = {k: v.detach() if isinstance(v, Tensor) else v for k, v in values.items()}
         for name, value in values.items():
             require(len(value) == n, f"{name} must hold {n} values, one a client", len(value))
         return values, declared
@@ -300,7 +308,7 @@ class Pipeline(Line):
             )
 
     def _with_transcript(self, release: Release, tape: Tape) -> Release:
-        states = dict(release.state)  # type: ignore[call-overload]
+        states = dict(cast("Mapping[Party, State]", release.state))
         clients = states.pop("clients")
         server = self.contract.opener == "server"
         transcript = Transcript(
@@ -308,7 +316,7 @@ class Pipeline(Line):
             opened=release.opened,
             openers=frozenset({SERVER} if server else release.survivors),
             release=release.update,
-            states={SERVER: states, **clients},
+            states={SERVER: states, **cast("Mapping[Party, State]", clients)},
         )
         return replace(release, transcript=transcript)
 

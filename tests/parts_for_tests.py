@@ -179,7 +179,9 @@ class MaskedSum(SumProtocol):
         self._enough(answers, "unmask")
         need(all(isinstance(a, tuple) and len(a) == 2 for a in answers), "no answer")
         seeds, keys = fields(answers[0][0]), fields(answers[0][1])
-        need(set(seeds) == set(kept["counted"]) and set(keys) == set(kept["gone"]), "half an answer")
+        need(
+            set(seeds) == set(kept["counted"]) and set(keys) == set(kept["gone"]), "half an answer"
+        )
         total = kept["total"]
         for who in kept["counted"]:
             total = total - mask(seeds[who], at.plan.dim)
@@ -263,7 +265,7 @@ class TopK(Wrapper):
 
 @dataclass(frozen=True)
 class Halve(TopK):
-    """Send half of everything and remember the other half: for protocols that take public support."""
+    """Send half of everything and remember the other half: its support is public."""
 
     k: int = 0
 
@@ -372,7 +374,7 @@ def orthogonal(m: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class CorrelatedNoise(Wrapper):
-    """Add noise behind the aggregator, and take back ``decay`` of what was added the round before."""
+    """Add noise behind the aggregator, and take back ``decay`` of what the last round added."""
 
     std: float
     decay: float = 0.9

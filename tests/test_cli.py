@@ -5,13 +5,14 @@ import subprocess
 import sys
 
 import pytest
+from typer.testing import CliRunner
+
 from privfl import Pipeline
 from privfl.cli import app
 from privfl.defenses.dp import Clip, LocalGaussianNoise
 from privfl.defenses.robust import NNM, Krum
 from privfl.parts import Grouped, Mean, Plain
 from privfl.reading import read_pipeline
-from typer.testing import CliRunner
 
 SHIELD = "Pipeline(Clip(1.0), LocalGaussianNoise(0.1))"
 

@@ -6,9 +6,9 @@ aggregation, and `Shares` for noise in shares.
 
 import pytest
 import torch
-from parts_for_tests import MaskedSum, PowerSGD, Shares, TopK
 from torch import nn
 
+from parts_for_tests import MaskedSum, PowerSGD, Shares, TopK
 from privfl import CompositionError, Layout, Pipeline, PlanError
 from privfl.core import Cohort
 from privfl.defenses.dp import CentralGaussianNoise, Clip, LocalGaussianNoise
@@ -17,7 +17,11 @@ from privfl.parts import Grouped, Mean, Plain, Weigh
 
 CLIP, CENTRAL, LOCAL = Clip(1.0), CentralGaussianNoise(1.0), LocalGaussianNoise(1.0)
 SHARE, TOP, SUM = Shares(), TopK(1), MaskedSum(2)
-KRUM, TRIMMED, NNM_ = Krum(n_byzantine=1), TrimmedMean(n_byzantine=1), NNM(TrimmedMean(n_byzantine=1))
+KRUM, TRIMMED, NNM_ = (
+    Krum(n_byzantine=1),
+    TrimmedMean(n_byzantine=1),
+    NNM(TrimmedMean(n_byzantine=1)),
+)
 GROUPS = Grouped(SUM, size=2)
 
 BUILDS = [
@@ -150,11 +154,13 @@ def test_a_cohort_that_is_too_small_is_refused_before_anybody_trains(shield, opt
     assert error.value.fix
 
 
-@pytest.mark.parametrize("parts", [(CLIP, LOCAL), (CLIP, Mean(), CENTRAL), (SUM,), (GROUPS, TRIMMED)])
+@pytest.mark.parametrize(
+    "parts", [(CLIP, LOCAL), (CLIP, Mean(), CENTRAL), (SUM,), (GROUPS, TRIMMED)]
+)
 def test_running_statistics_are_refused_where_they_would_be_noised_or_hidden(parts):
-    """HeteroFL, FedBuff and statistics are facts of a cohort or a model: checked when it is known."""
+    """They are facts of a model, so that the check waits until one is there."""
     shield = Pipeline(*parts)
-    with pytest.raises(CompositionError, match="statistics='local'.*GroupNorm") as error:
+    with pytest.raises(CompositionError, match=r"statistics='local'.*GroupNorm") as error:
         shield.plan(n_clients=6, model=nn.BatchNorm1d(2))
     assert error.value.rule == "R1"
     assert shield.plan(n_clients=6, model=Layout.of(nn.BatchNorm1d(2), statistics="local"))

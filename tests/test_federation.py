@@ -5,12 +5,13 @@ import math
 
 import pytest
 import torch
+from torch import nn
+
+from oracles.fedavg import fedavg_round
 from privfl import CompositionError, Federation, Layout, Pipeline
 from privfl.defenses.dp import CentralGaussianNoise, Clip, LocalGaussianNoise
 from privfl.learning import FedAvg, LocalSGD, TogetherSGD
 from privfl.parts import Mean, Weigh
-from oracles.fedavg import fedavg_round
-from torch import nn
 
 
 def model() -> nn.Module:
@@ -82,9 +83,9 @@ def test_dropped_clients_leave_the_survivors_mean() -> None:
 def test_loss_is_the_mean_over_clients_and_falls() -> None:
     run = federation(local=LocalSGD(lr=0.1, batch_size=1000))
     first = run.round()
-    expected = sum(
-        nn.functional.cross_entropy(model()(x), y).item() for x, y in data()
-    ) / len(data())
+    expected = sum(nn.functional.cross_entropy(model()(x), y).item() for x, y in data()) / len(
+        data()
+    )
     assert first.metrics["loss"] == pytest.approx(expected, rel=1e-5)
     list(run.rounds(20))
     assert run.history[-1].loss < first.metrics["loss"]
@@ -152,7 +153,7 @@ def test_running_statistics_are_averaged_apart_and_not_clipped() -> None:
 def test_batch_norm_under_a_privacy_claim_names_both_ways_out() -> None:
     net = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
     shield = Pipeline(Clip(1.0), LocalGaussianNoise(1.0))
-    with pytest.raises(CompositionError, match="statistics='local'.*GroupNorm"):
+    with pytest.raises(CompositionError, match=r"statistics='local'.*GroupNorm"):
         federation(shield, net=net)
     run = federation(shield, net=net, layout=Layout.of(net, statistics="local"))
     before = net[1].running_mean.clone()

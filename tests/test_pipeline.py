@@ -4,10 +4,9 @@ import math
 
 import pytest
 import torch
-from parts_for_tests import AdaptiveClip, MaskedSum, TopK
-from rounds_for_tests import whole_numbers
 from torch import nn
 
+from parts_for_tests import AdaptiveClip, MaskedSum, TopK
 from privfl import CompositionError, Layout, Pipeline, PlanError, ProtocolAbort
 from privfl.core import Cohort, Scalar
 from privfl.crypto import Stream
@@ -15,6 +14,7 @@ from privfl.defenses.dp import CentralGaussianNoise, Clip, LocalGaussianNoise
 from privfl.defenses.robust import Krum, TrimmedMean
 from privfl.learning import LocalSGD
 from privfl.parts import Mean, Plain, Weigh
+from rounds_for_tests import whole_numbers
 
 UPDATES = whole_numbers(5, 4)
 LOSS = Scalar("loss", bound=10.0, share=0.1)
@@ -102,13 +102,15 @@ def test_a_bare_rule_refuses_what_is_not_finite():
 def test_too_few_clients_are_refused_before_anybody_is_asked():
     asked = []
     shield = Pipeline(Krum(n_byzantine=2))
-    with pytest.raises(PlanError, match="at least 7 rows. Found 5"):
+    with pytest.raises(PlanError, match=r"at least 7 rows. Found 5"):
         shield.aggregate(UPDATES)
     assert asked == []
 
 
 def test_a_pipeline_that_trains_takes_no_updates():
-    with pytest.raises(CompositionError, match="there are updates already.*\n.*Federation") as error:
+    with pytest.raises(
+        CompositionError, match=r"there are updates already.*\n.*Federation"
+    ) as error:
         Pipeline(LocalSGD()).aggregate(UPDATES)
     assert error.value.rule == "R33"
 

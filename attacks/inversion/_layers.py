@@ -52,9 +52,9 @@ class Trace:
         return cls(probe, tuple(calls), outputs)
 
     @property
-    def n_outputs(self) -> int:
-        """How many outputs an input has."""
-        return self.outputs.numel()
+    def narrowest(self) -> int:
+        """The fewest numbers that any layer with parameters makes of one input."""
+        return min(call.made[0].numel() for call in self.calls)
 
     @property
     def first_linear(self) -> Call:

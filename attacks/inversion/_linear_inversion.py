@@ -27,8 +27,8 @@ class LinearInversion:
     Neurons that give one image to within rounding are gathered, and the ``n_images`` best
     candidates are returned. An image is certified where two neurons or more agree on it and no
     further one nearly does: mixtures of two images of one label lie within a per cent of each
-    other, but do not agree to within rounding. With fewer than three outputs mixtures can agree
-    exactly, and with more certified candidates than images some are mixtures: then none is.
+    other, but do not agree to within rounding. Through a layer of one or two numbers mixtures agree
+    exactly, and where more candidates than images are certified some are mixtures: then none is.
 
     Where the declared noise drowns the ratios, the images are fitted by least squares instead, to
     the bias gradients that the labels let expect: see `fitted`.
@@ -39,7 +39,6 @@ class LinearInversion:
     Guarantees:
         - One image, one step, no noise: exact to rounding, and certified.
         - Certified images are exact to rounding.
-        - Rescaling the rows does not change the images.
         - The outcome depends on view and knowledge alone.
 
     >>> LinearInversion()
@@ -83,7 +82,7 @@ def _read_off(
     certified = torch.zeros(len(weight), n, dtype=torch.bool, device=weight.device)
     for row in range(len(weight)):
         found = candidates_of(weight[row], bias[row], _spread(knowledge))
-        exact = knowledge.noise_std == 0 and (n == 1 or trace.n_outputs >= 3)
+        exact = knowledge.noise_std == 0 and (n == 1 or trace.narrowest >= 3)
         provable = exact and sum(c.certified for c in found) <= n
         for k, candidate in enumerate(found[:n]):
             images[row, k] = candidate.image

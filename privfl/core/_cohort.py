@@ -102,7 +102,7 @@ class Cohort:
     def from_state(cls, state: State) -> "Cohort":
         """Read what `to_state` wrote."""
         require(isinstance(state, tuple) and len(state) == 3, "A cohort has three entries", "else")
-        return cls(*state)  # type: ignore[misc, arg-type]
+        return cls(*state)  # type: ignore[misc]
 
     def __eq__(self, other: object) -> bool:
         """Compare members, weights and owners by value."""

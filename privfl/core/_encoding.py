@@ -4,6 +4,7 @@ import json
 import math
 import struct
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,8 +13,9 @@ from torch import Tensor
 from privfl.core._errors import ProtocolAbort
 
 Party = int | str
+# Keys are parties; as a Mapping is invariant in them, naming that here would refuse dict[str, …].
 State = (
-    None | bool | int | float | str | bytes | Tensor | tuple["State", ...] | Mapping[Party, "State"]
+    None | bool | int | float | str | bytes | Tensor | tuple["State", ...] | Mapping[Any, "State"]
 )
 
 VERSION = 1

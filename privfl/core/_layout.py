@@ -131,6 +131,8 @@ class Layout:
 
     def stack(self, states: Sequence[Model], *, minus: Model | None = None) -> Tensor:
         """Write many states as rows, less the model they started from: -> (n, dim)."""
+        wanted = "states must be a list with each client's weights"
+        require(isinstance(states, Sequence), wanted, type(states).__name__)
         require(len(states) > 0, "states must hold at least one client's weights", "none")
         first = self.flatten(states[0])
         rest = [self.flatten(state).to(first.device) for state in states[1:]]

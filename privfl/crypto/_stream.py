@@ -1,5 +1,6 @@
 """One source of randomness for noise, shared choices and simulation."""
 
+import builtins
 import hashlib
 import math
 import secrets
@@ -67,7 +68,7 @@ class Stream:
         """Make an independent stream that only depends on this one's key and ``label``."""
         return Stream(self._derive(b"child" + label.encode()), seeded=self.seeded)
 
-    def bytes(self, n: int) -> bytes:
+    def bytes(self, n: int) -> builtins.bytes:
         """Draw ``n`` bytes."""
         zeros = bytes(min(n, _BLOCK))
         blocks = (zeros[: min(_BLOCK, n - at)] for at in range(0, n, _BLOCK))
@@ -113,7 +114,7 @@ class Stream:
         """Refuse to be pickled: a copied key would repeat its noise."""
         raise TypeError("A Stream is not pickled: a copy of its key would repeat its noise.")
 
-    def _derive(self, label: bytes) -> bytes:
+    def _derive(self, label: builtins.bytes) -> builtins.bytes:
         return hashlib.sha256(b"privfl stream" + self._key + label).digest()
 
     def _words(self, n: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:

@@ -55,7 +55,7 @@ class Attackers(Adversary):
         """Let the attackers send crafted vectors, where the attack is one on updates."""
         if not isinstance(self.attack, UpdatePoisoning):
             return update_of
-        return _Crafted(self, update_of, members)
+        return _Crafted(self, self.attack, update_of, members)
 
     def rogues(self, pipeline: Pipeline, members: Sequence[Party]) -> Mapping[Party, Line]:
         """Let the attackers run no client half, where they skip it."""
@@ -77,8 +77,14 @@ class RogueLine(Line):
 class _Crafted:
     """Train the honest clients once, craft the rest from what they would send."""
 
-    def __init__(self, attackers: Attackers, update_of: UpdateOf, members: Sequence[Party]) -> None:
-        self.attackers, self.update_of = attackers, update_of
+    def __init__(
+        self,
+        attackers: Attackers,
+        attack: UpdatePoisoning,
+        update_of: UpdateOf,
+        members: Sequence[Party],
+    ) -> None:
+        self.attackers, self.attack, self.update_of = attackers, attack, update_of
         self.byzantine = [who for who in members if who in set(attackers.members)]
         self.honest = [who for who in members if who not in set(attackers.members)]
         self.sent: dict[Party, tuple[Tensor, Mapping[str, float]]] = {}
@@ -100,11 +106,10 @@ class _Crafted:
             self.sent[client] = (row, scalars)
 
     def _crafted(self, honest: Tensor) -> Tensor:
-        attack = self.attackers.attack
         if not bool(torch.isfinite(honest).all()):  # the run has diverged: nothing to craft from
-            return honest[:1].expand(attack.n_byzantine, -1)
-        self.attackers.idle &= attack.is_silent(honest)
-        return attack(honest)
+            return honest[:1].expand(self.attack.n_byzantine, -1)
+        self.attackers.idle &= self.attack.is_silent(honest)
+        return self.attack(honest)
 
 
 def _mean(values: Sequence[float]) -> float:

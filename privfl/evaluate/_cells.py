@@ -161,7 +161,7 @@ class Harvest:
         )
 
     def _same_view(self, row: Contender, probe: Probe) -> bool:
-        """Whether the view that was attacked is, to the byte, that of the row it claims to share."""
+        """Whether the view that was attacked equals, to the byte, that of ``same_view_as``."""
         other = next((c for c in self.duel.contenders if c.name == row.same_view_as), None)
         if other is None:
             return False

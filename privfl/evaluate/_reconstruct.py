@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from privfl.attacks.inversion import Reconstruction
-from privfl.core import Layout, require, require_count
+from privfl.core import Layout, Party, require, require_count
 from privfl.crypto import Stream
 from privfl.evaluate._assign import assign, correlation
 from privfl.evaluate._contender import Inversion
@@ -91,7 +91,7 @@ def reconstruct(
     wanted = f"batch must hold images and labels for each of {n_clients} clients"
     require(len(x) == len(y) > 0 and len(x) % n_clients == 0, wanted, f"{len(x)} and {len(y)}")
     stream = Stream.of(generator)
-    data = {k: (x[k::n_clients], y[k::n_clients]) for k in range(n_clients)}
+    data: dict[Party, Data] = {k: (x[k::n_clients], y[k::n_clients]) for k in range(n_clients)}
     trainer = LocalSGD(batch_size=len(x), steps=1) if local is None else local
     updates = updates_of(model, data, trainer, loss, stream)
     view = server_view(pipeline, updates, members=tuple(data), generator=stream.child("noise"))

@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 import torch
 
 from privfl.attacks.poisoning import Poisoning
-from privfl.core import Party, ProtocolAbort, State, encode
+from privfl.core import ProtocolAbort, State, encode
 from privfl.evaluate._attackers import Attackers
 from privfl.evaluate._scenario import Scenario
 from privfl.federation import Federation
-from privfl.parts import Data
 from privfl.pipeline import Pipeline
 
 
@@ -72,7 +71,7 @@ def _federation(
     honest_only: bool,
     skip_client_half: bool,
 ) -> tuple[Federation, Attackers | None]:
-    clients: dict[Party, Data] = {**scenario.clients(seed)}
+    clients = scenario.clients(seed)
     if honest_only:
         clients = {who: clients[who] for who in scenario.honest}
     attackers = None

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from privfl import __version__
-from privfl.core import encode, require, require_count, require_positive
+from privfl.core import Party, encode, require, require_count, require_positive
 from privfl.crypto import Stream
 from privfl.data import Digits, dirichlet, mnist_sample
 from privfl.evaluate._models import digits_cnn, digits_mlp
@@ -94,11 +94,15 @@ class Scenario:
         """The pool for identification."""
         return self.train if self.pool is None else self.pool
 
-    def clients(self, seed: int) -> dict[int, Data]:
+    def clients(self, seed: int) -> dict[Party, Data]:
         """Split the training data over the clients."""
         x, y = self.train
         split = dirichlet(
-            y, self.n_clients, alpha=self.alpha, min_size=self.local.batch_size, generator=self.stream(seed, "split")
+            y,
+            self.n_clients,
+            alpha=self.alpha,
+            min_size=self.local.batch_size,
+            generator=self.stream(seed, "split"),
         )
         return {who: (x[rows], y[rows]) for who, rows in enumerate(split)}
 

@@ -5,6 +5,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from privfl.evaluate._scenario import Scenario
 from privfl.learning import LocalSGD
 from privfl.parts import Data, Loss, Trainer
 from privfl.pipeline import Pipeline
-from privfl.views import Knowledge, View
+from privfl.views import Knowledge, Transcript, View
 
 PRIOR = 200  # public images an attacker may know: test images, which nobody trains on
 
@@ -53,7 +54,7 @@ def server_view(
 ) -> View:
     """Return what the server sees of one round over ``updates`` (n, d)."""
     release = pipeline.aggregate(updates, cohort=members, generator=generator, transcript=True)
-    return release.transcript.view(Vantage.SERVER)
+    return cast("Transcript", release.transcript).view(Vantage.SERVER)
 
 
 def updates_of(
@@ -84,7 +85,7 @@ def stage(
 ) -> Staged:
     """Choose victims, let them train, and run a round of the pipeline on what they send."""
     model = _model(scenario, probe, seed, weights)
-    data = _real_clients(scenario, seed) if probe.as_trained else _victims(scenario, probe, seed)
+    data = scenario.clients(seed) if probe.as_trained else _victims(scenario, probe, seed)
     local = scenario.local
     if not probe.as_trained:
         local = LocalSGD(lr=local.lr, batch_size=probe.batch, steps=1)
@@ -128,10 +129,6 @@ def _victims(scenario: Scenario, probe: Probe, seed: int) -> dict[Party, Data]:
     order = by_turns(y, scenario.stream(seed, "victims"))
     batches = order[: probe.victims * probe.n_clients * probe.batch].split(probe.batch)
     return {k: (x[rows], y[rows]) for k, rows in enumerate(batches)}
-
-
-def _real_clients(scenario: Scenario, seed: int) -> dict[Party, Data]:
-    return {**scenario.clients(seed)}
 
 
 def by_turns(labels: Tensor, generator: Stream) -> Tensor:

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -76,7 +77,7 @@ class Grouped(SumProtocol):
     def lower(self, given: Contract) -> tuple[Part, ...]:
         """Lower the inner protocol, and group what is left of it."""
         *before, inner = self.inner.lower(given)
-        return (*before, replace(self, inner=inner))
+        return (*before, replace(self, inner=cast("SumProtocol", inner)))
 
     def check(self, given: Contract) -> Contract:
         """Give the aggregator a row a group; a protocol that shows each update still does."""

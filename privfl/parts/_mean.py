@@ -29,7 +29,7 @@ class Mean(Aggregator):
     tensor([2., 4.])
     """
 
-    linear: ClassVar[bool] = True  # type: ignore[misc]
+    linear: ClassVar[bool] = True
 
     def apply(self, rows: Rows, at: At) -> Tensor:
         """Add the sums and divide by the weight behind them: -> (d,)."""

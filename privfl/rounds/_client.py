@@ -74,7 +74,12 @@ def _enter(
     if me not in opening.present:
         raise ProtocolAbort("The server opened a round that this client is not in")
     seen = memory.get("seen", ())
-    fresh = {"opening": opening.to_state(), "protocol": None, "turns": 0, "asked": False}
+    fresh: dict[Party, State] = {
+        "opening": opening.to_state(),
+        "protocol": None,
+        "turns": 0,
+        "asked": False,
+    }
     if opening.pass_index:
         if not opening.follows(memory.get("opening")):
             raise ProtocolAbort("A pass that does not follow this client's last one")
@@ -161,7 +166,7 @@ class _Client:
         names = [s.name for s in contract.scalars]
         require(not missing, f"scalars must hold {names}", f"nothing for {missing}")
         tail = [scalars[s.name] / s.bound for s in contract.scalars]
-        x = x * opening.cohort.weight(self.me)
+        x = x.detach() * opening.cohort.weight(self.me)
         if opening.cohort.owners is not None:
             (mine,) = opening.cohort.index([self.me])
             x[: opening.body] *= opening.cohort.owners[mine].to(x.device)

@@ -100,7 +100,7 @@ def _opened_by_client(release: Release, opening: Opening, kept: Mapping[Party, b
         found = fields(decode(memory))
         if "release" in found and Opening.from_state(found["opening"]).nonce == opening.nonce:
             opened = dict(fields(found["release"]))
-            rows = Rows(*opened.pop("rows"))  # type: ignore[arg-type, misc]
+            rows = Rows(*opened.pop("rows"))  # type: ignore[misc]
             return replace(release, opened=rows, **opened)  # type: ignore[arg-type]
     raise ProtocolAbort("No client opened the sum")
 

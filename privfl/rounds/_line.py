@@ -45,8 +45,8 @@ class Line:
             )
         whole = _with_neutral_parts([part for part in self.parts if part is not self.trainer])
         self.lowered = self._lower(whole)
-        self.protocol_at = _only(self.lowered, SumProtocol)
-        self.aggregator_at = _only(self.lowered, Aggregator)
+        self.protocol_at = _place(self.lowered, SumProtocol)
+        self.aggregator_at = _place(self.lowered, Aggregator)
         self.multipass_at = self._multipass()
         self._refuse_idle_memory()
 
@@ -208,8 +208,8 @@ def _known(accepting: Iterable[str]) -> frozenset[str]:
 
 
 def _with_neutral_parts(parts: list[Part]) -> list[Part]:
-    protocol = _only(parts, SumProtocol, None)
-    aggregator = _only(parts, Aggregator, None)
+    protocol = _only(parts, SumProtocol)
+    aggregator = _only(parts, Aggregator)
     if aggregator is None:
         # right behind the protocol and what stands among the rows: nothing else was written
         aggregator = len(parts)
@@ -223,11 +223,18 @@ def _with_neutral_parts(parts: list[Part]) -> list[Part]:
     return parts
 
 
-def _only(parts: Sequence[Part], kind: type[Part], default: int | None = -1) -> int | None:  # type: ignore[return]
+def _place(parts: Sequence[Part], kind: type[Part]) -> int:
+    """Return where the only part of ``kind`` stands."""
+    place = _only(parts, kind)
+    if place is None:
+        raise ValueError(f"A pipeline needs a {kind.__name__}. Found none in {parts!r}.")
+    return place
+
+
+def _only(parts: Sequence[Part], kind: type[Part]) -> int | None:
     at = [k for k, part in enumerate(parts) if isinstance(part, kind)]
     if len(at) > 1:
         pair = (parts[at[0]], parts[at[1]])
-        raise CompositionError(
-            "R33", pair, f"{pair[0]!r} and {pair[1]!r} do the same work ({kind.__name__})", "Keep one"
-        )
-    return at[0] if at else default
+        reason = f"{pair[0]!r} and {pair[1]!r} do the same work ({kind.__name__})"
+        raise CompositionError("R33", pair, reason, "Keep one")
+    return at[0] if at else None

@@ -4,6 +4,7 @@ import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
 from privfl.core import Cohort, Party, ProtocolAbort, Scalar, State, encode, require
 from privfl.rounds._line import Line
@@ -113,7 +114,8 @@ class Opening:
             ProtocolAbort: for anything else.
         """
         try:
-            fingerprint, cohort, present, sizes, scalars, rounds, model, nonce, public = state  # type: ignore[misc]
+            entries = cast("tuple[Any, ...]", state)
+            fingerprint, cohort, present, sizes, scalars, rounds, model, nonce, public = entries
             opening = cls(
                 fingerprint=fingerprint,
                 cohort=Cohort.from_state(cohort),

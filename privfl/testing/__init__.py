@@ -19,21 +19,17 @@ privfl.testing._law.LawBroken: Last()
 """
 
 from privfl.testing._aggregator_laws import AGGREGATOR_LAWS
-from privfl.testing._card import Card, Finding
+from privfl.testing._card import Card
 from privfl.testing._check_aggregator import check_aggregator
 from privfl.testing._check_wrapper import check_wrapper
-from privfl.testing._law import Law, LawBroken
-from privfl.testing._standing import Standing
+from privfl.testing._law import LawBroken
 from privfl.testing._wrapper_laws import WRAPPER_LAWS
 
 __all__ = [
     "AGGREGATOR_LAWS",
     "WRAPPER_LAWS",
     "Card",
-    "Finding",
-    "Law",
     "LawBroken",
-    "Standing",
     "check_aggregator",
     "check_wrapper",
 ]

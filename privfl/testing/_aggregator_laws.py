@@ -137,8 +137,9 @@ def one_client_moves_it_no_further_than_its_sensitivity(rule: Aggregator, update
     for rows in _clipped(updates):
         made = rule(rows)
         for relation in (Relation.ZERO_OUT, Relation.REPLACE_ONE):
-            bound = rule.sensitivity(1.0, len(rows), relation)
-            for other in _neighbours(rows, relation) if bound is not None else ():
+            known = rule.sensitivity(1.0, len(rows), relation)
+            bound = math.inf if known is None else known
+            for other in _neighbours(rows, relation):
                 moved = float(torch.linalg.vector_norm(rule(other) - made))
                 demand(
                     moved <= bound * (1 + 1e-9),

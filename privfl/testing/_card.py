@@ -56,9 +56,7 @@ class Card:
     __repr__ = __str__
 
 
-def examine(
-    subject: Subject, laws: Iterable[Law[Subject, Given]], inputs: Sequence[Given]
-) -> Card:
+def examine(subject: Subject, laws: Iterable[Law[Subject, Given]], inputs: Sequence[Given]) -> Card:
     """Check every law on every input, the smallest first, up to its first failure."""
     return Card(repr(subject), tuple(_finding(subject, law, inputs) for law in laws))
 
@@ -71,6 +69,6 @@ def _finding(subject: Subject, law: Law[Subject, Given], inputs: Sequence[Given]
             law.check(subject, given)
         except LawBroken as broken:
             return Finding(law.says, "FAILED", str(broken))
-        except Exception as error:  # noqa: BLE001  a part that crashes keeps no promise
+        except Exception as error:  # a part that crashes keeps no promise
             return Finding(law.says, "FAILED", f"{type(error).__name__}: {error} (on {given!r})")
     return Finding(law.says, "passed")

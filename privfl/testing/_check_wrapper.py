@@ -1,6 +1,9 @@
 """Holding a wrapper to its kind."""
 
+from collections.abc import Iterator
+
 import torch
+from torch import Tensor
 
 from privfl.core import require
 from privfl.parts import Wrapper
@@ -12,11 +15,11 @@ from privfl.testing._wrapper_laws import WRAPPER_LAWS
 def check_wrapper(part: Wrapper, *, seed: int = 0) -> Card:
     """Check a wrapper of your own against every law of a wrapper, where it can stand.
 
-    It is put first in line, else behind a clip of norm 1, else behind a clip and a mean. A wrapper
-    that lowers itself into several stages is checked stage by stage.
+    It is put first in line, else behind a clip of norm 1, else behind a clip and a mean.
 
     Raises:
-        ValueError: where ``covers_scalars`` is not declared, or it fits in none of these places.
+        ValueError: where ``covers_scalars`` is not declared, where it fits in none of these places,
+            or where it stands for several stages: check each of them.
 
     >>> from privfl.defenses.dp import Clip
     >>> print(check_wrapper(Clip(1.0)))
@@ -35,7 +38,13 @@ def check_wrapper(part: Wrapper, *, seed: int = 0) -> Card:
     declared = isinstance(getattr(type(part), "covers_scalars", None), bool)
     wanted = f"{type(part).__name__} must say whether it covers the scalars in the tail"
     require(declared, wanted, "nothing", "Write covers_scalars: ClassVar[bool] = …")
+    return examine(part, WRAPPER_LAWS, [Standing.of(part, x, seed) for x in _bodies(seed)])
+
+
+def _bodies(seed: int) -> Iterator[Tensor]:
+    """Make updates, the smallest first: none, a far one, short and long ones."""
+    yield from (torch.zeros(1).double(), torch.ones(1).double(), torch.full((3,), 1e15).double())
     generator = torch.Generator().manual_seed(seed)
-    bodies = [torch.zeros(1), torch.ones(1), torch.full((3,), 1e15)]
-    bodies += [torch.randn(d, generator=generator) * scale for d in (2, 7, 64) for scale in (1e-3, 9)]
-    return examine(part, WRAPPER_LAWS, [Standing.of(part, b.double(), seed) for b in bodies])
+    for d in (2, 7, 64):
+        for scale in (1e-3, 9):
+            yield torch.randn(d, generator=generator).double() * scale

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from privfl.core import At, CompositionError, Plan, Rows, Scalar
+from privfl.core import At, CompositionError, Plan, Rows, Scalar, require
 from privfl.crypto import Stream
 from privfl.defenses.dp import Clip
 from privfl.parts import Mean, Part, Wrapper
@@ -36,8 +36,11 @@ class Standing:
 
         Raises:
             CompositionError: where it stands in none of the usual places.
+            ValueError: where it stands for several stages.
         """
         line = _line(part)
+        stages = [stage for stage in line.lowered if isinstance(stage, Wrapper)]
+        require(part in stages, f"{part!r} must be one stage", stages, "Check each stage")
         opening = Opening.fresh(line, _N_CLIENTS, len(body), scalars=_TAIL, nonce=bytes(16))
         setting = Setting(line, opening)
         place = line.lowered.index(part)
@@ -75,9 +78,7 @@ class Standing:
 
 def _line(part: Wrapper) -> Line:
     """Find a place: first in the client, behind a clip, or behind the aggregator."""
-    places: tuple[tuple[Part, ...], ...] = (
-        (part,), (Clip(1.0), part), (Clip(1.0), Mean(), part)
-    )
+    places: tuple[tuple[Part, ...], ...] = ((part,), (Clip(1.0), part), (Clip(1.0), Mean(), part))
     refused: list[CompositionError] = []
     for parts in places:
         try:

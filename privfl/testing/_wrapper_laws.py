@@ -75,7 +75,8 @@ def bound_is_kept(part: Wrapper, standing: Standing) -> None:
 
 def undo_adds_up(part: Wrapper, standing: Standing) -> None:
     """The opener holds sums: undoing a sum is summing what undoing would give (rule R8)."""
-    one, two = standing.apply(part), standing.but(standing.x.flip(0) / 2).apply(part)
+    x = standing.x / max(1.0, float(standing.x.abs().max()))  # a ring wraps beyond its range
+    one, two = standing.but(x).apply(part), standing.but(x / -2).apply(part)
     together = standing.undo(part, one + two).sums
     apart = standing.undo(part, one).sums + standing.undo(part, two).sums
     wanted = len(standing.x) if part.covers_scalars else standing.setting.opening.body

@@ -130,7 +130,9 @@ def test_tied_weights_count_once_and_stay_tied():
 )
 def test_a_tied_weight_trains_where_one_name_does_and_none_is_excluded(options, dim):
     if dim:
-        assert Layout.of(Tied(), **options).dim == dim
+        layout = Layout.of(Tied(), **options)
+        assert layout.dim == dim
+        assert ("head.weight" in layout.excluded) == (dim == 3)
     else:
         with pytest.raises(ValueError, match="at least one floating-point parameter"):
             Layout.of(Tied(), **options)
@@ -259,7 +261,10 @@ def test_a_model_that_makes_no_vector_is_refused(model, options, text):
     ("state", "text"),
     [
         ({"weight": torch.zeros(1, 2)}, r"missing \['bias'\], unknown \[\]"),
-        (nn.Linear(2, 1).double().requires_grad_(False).state_dict() | {"x": 1.0}, "something else"),
+        (
+            nn.Linear(2, 1).double().requires_grad_(False).state_dict() | {"x": 1.0},
+            "something else",
+        ),
         (nn.Sequential(nn.Linear(2, 1)), r"missing \['weight', 'bias'\], unknown \['0.weight'"),
         (nn.Linear(3, 1), r"weight must have shape \(1, 2\). Found shape \(1, 3\)"),
         ([np.zeros((1, 2)), np.zeros(1)], r"unknown \['0', '1'\]"),
@@ -279,5 +284,5 @@ def test_a_vector_of_another_length_is_refused():
 
 
 def test_no_states_are_refused():
-    with pytest.raises(ValueError, match="at least one client's weights. Found none"):
+    with pytest.raises(ValueError, match=r"at least one client's weights. Found none"):
         Layout.of(nn.Linear(2, 1)).stack([])

@@ -89,7 +89,7 @@ def test_a_relation_has_its_words_and_its_distance():
 
 @pytest.mark.parametrize("value", ["replace", 3, None])
 def test_an_unknown_relation_is_refused(value):
-    with pytest.raises(ValueError, match="zero-out, replace-one, add/remove. Found"):
+    with pytest.raises(ValueError, match=r"zero-out, replace-one, add/remove. Found"):
         Relation.of(value)
 
 
@@ -148,13 +148,13 @@ def test_an_abort_is_no_value_error():
 
 @pytest.mark.parametrize("value", [0, -1.0, math.inf, math.nan, "1", True, None])
 def test_what_is_not_positive_is_refused(value):
-    with pytest.raises(ValueError, match="x must be positive. Found"):
+    with pytest.raises(ValueError, match=r"x must be positive. Found"):
         require_positive("x", value)
 
 
 @pytest.mark.parametrize("value", [1, 2.0, -1, True, "2"])
 def test_what_is_no_count_is_refused(value):
-    with pytest.raises(ValueError, match="x must be a whole number of at least 2. Found"):
+    with pytest.raises(ValueError, match=r"x must be a whole number of at least 2. Found"):
         require_count("x", value, least=2)
 
 

@@ -1,4 +1,4 @@
-"""Randomness that noise is made of. Statistical tests state how often they fail on a good stream."""
+"""Randomness that noise is made of. Statistical tests state how often they fail by chance."""
 
 import copy
 import math
@@ -7,9 +7,9 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from oracles.key_stream import book, counter_blocks, derived, normals, uniforms, words
 from scipy import stats
 
+from oracles.key_stream import book, counter_blocks, derived, normals, uniforms, words
 from privfl.crypto import Stream
 
 KEY = bytes(range(32))

@@ -4,14 +4,14 @@ import math
 
 import pytest
 import torch
-from parts_for_tests import FixedPoint, MaskedSum
-from rounds_for_tests import whole_numbers
 
+from parts_for_tests import FixedPoint, MaskedSum
 from privfl import CompositionError, Pipeline
 from privfl.core import Scalar
 from privfl.defenses.dp import CentralGaussianNoise, Clip, LocalGaussianNoise
 from privfl.defenses.robust import TrimmedMean
 from privfl.parts import Grouped, Mean, Plain
+from rounds_for_tests import whole_numbers
 
 UPDATES = torch.tensor([[3.0, 4.0], [0.3, 0.4], [0.0, 0.0]])
 
@@ -59,7 +59,9 @@ def test_of_two_clips_the_smaller_bound_holds_and_is_whose_it_is(parts, norm, wh
     assert Pipeline(*parts).plan(n_clients=3, dim=2).clip_norm == norm
 
 
-@pytest.mark.parametrize("parts", [(Clip(1.0), MaskedSum(2)), (Clip(1.0), FixedPoint(), MaskedSum(2))])
+@pytest.mark.parametrize(
+    "parts", [(Clip(1.0), MaskedSum(2)), (Clip(1.0), FixedPoint(), MaskedSum(2))]
+)
 def test_under_a_sum_a_clip_stays_a_promise(parts):
     assert Pipeline(*parts).contract.enforced_by == "client"
 
@@ -129,7 +131,7 @@ def test_a_clip_that_bounds_no_update_is_refused(parts, rule, pair):
 
 @pytest.mark.parametrize("norm", [0, -1.0, math.inf, math.nan, "1", None, True])
 def test_a_norm_that_bounds_nothing_is_refused(norm):
-    with pytest.raises(ValueError, match="clip_norm must be positive. Found"):
+    with pytest.raises(ValueError, match=r"clip_norm must be positive. Found"):
         Clip(norm)
 
 

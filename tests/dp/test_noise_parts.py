@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
+
 from oracles.gaussian_dp import delta_of
 from parts_for_tests import First, FixedPoint, MaskedSum, Shares
-
 from privfl import CompositionError, Pipeline, PlanError, Unit, Vantage
 from privfl.accounting import epsilon_of
 from privfl.core import Cohort, Relation, Scalar
@@ -102,7 +102,11 @@ def test_no_noise_charges_nothing():
         ),
         ((Clip(1.0), Weigh(5), Mean(), CentralGaussianNoise(2.0)), "R2", "Give Weigh a public"),
         ((Clip(1.0), Weigh(5), LocalGaussianNoise(2.0)), "R2", "Give Weigh a public"),
-        ((Clip(1.0), MaskedSum(2), Mean(), CentralGaussianNoise(2.0)), "R31", "exact_sum_to_server"),
+        (
+            (Clip(1.0), MaskedSum(2), Mean(), CentralGaussianNoise(2.0)),
+            "R31",
+            "exact_sum_to_server",
+        ),
         (
             (Clip(1.0), Grouped(MaskedSum(2), size=2), Mean(), CentralGaussianNoise(2.0)),
             "R31",
@@ -171,7 +175,7 @@ def test_a_relation_is_written_where_it_is_not_the_default():
 @pytest.mark.parametrize("kind", [CentralGaussianNoise, LocalGaussianNoise])
 @pytest.mark.parametrize("multiplier", [0, -1.0, math.inf, math.nan, None, "1"])
 def test_noise_that_is_none_is_refused(kind, multiplier):
-    with pytest.raises(ValueError, match="noise_multiplier must be positive. Found"):
+    with pytest.raises(ValueError, match=r"noise_multiplier must be positive. Found"):
         kind(multiplier)
     with pytest.raises(ValueError, match="relation must be one of"):
         kind(1.0, relation="neighbours")

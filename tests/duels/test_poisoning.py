@@ -1,6 +1,7 @@
 """Each robust rule against the attack it answers, and against the one it does not."""
 
 import pytest
+
 from privfl import Pipeline
 from privfl.attacks.poisoning import ALIE, IPM, SignFlip
 from privfl.defenses.robust import NNM, Krum, TrimmedMean

@@ -1,6 +1,7 @@
 """Each defence against inversion: what leaks is shown leaking, what holds has its control."""
 
 import pytest
+
 from privfl import Pipeline
 from privfl.attacks.inversion import InvertingGradients, LabelHistogram, LinearInversion
 from privfl.defenses.dp import Clip, LocalGaussianNoise

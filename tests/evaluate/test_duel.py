@@ -4,6 +4,7 @@ import time
 
 import pytest
 import torch
+
 from privfl import Pipeline
 from privfl.attacks.inversion import LinearInversion
 from privfl.attacks.poisoning import IPM, LabelFlip, SignFlip

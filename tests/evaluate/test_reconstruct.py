@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from privfl import Pipeline
 from privfl.attacks.inversion import LabelHistogram, LinearInversion
 from privfl.defenses.dp import Clip
@@ -46,7 +47,7 @@ def test_without_a_pool_nobody_is_identified_and_the_baseline_is_grey() -> None:
 
 
 def test_a_pool_may_be_images_of_the_victims_label() -> None:
-    assert invert(pool=X[Y == Y[0]]).identified == 1.0
+    assert invert(pool=X[Y[0] == Y]).identified == 1.0
     with pytest.raises(ValueError, match="one label"):
         invert(4, pool=X, batch=(X[::1250], Y[::1250]))
 

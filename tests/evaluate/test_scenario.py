@@ -4,9 +4,10 @@ import pickle
 
 import pytest
 import torch
+from torch import nn
+
 from privfl.evaluate import Scenario
 from privfl.learning import LocalSGD
-from torch import nn
 
 DIGITS = Scenario.digits()
 
@@ -64,7 +65,7 @@ def test_the_fingerprint_changes_with_the_data() -> None:
 
 
 def test_it_crosses_a_process() -> None:
-    assert pickle.loads(pickle.dumps(DIGITS)).fingerprint == DIGITS.fingerprint  # noqa: S301
+    assert pickle.loads(pickle.dumps(DIGITS)).fingerprint == DIGITS.fingerprint
 
 
 @pytest.mark.parametrize(

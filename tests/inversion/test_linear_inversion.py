@@ -1,5 +1,6 @@
 """Images are read off a linear first layer, exactly where one neuron sees one image."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -85,12 +86,31 @@ def test_what_is_certified_is_exact_even_among_images_of_one_label(n, label):
     assert nearest(made, staged)[made.certified].min() > 100
 
 
-def test_with_two_outputs_mixtures_agree_and_nothing_is_certified():
-    images, labels = digits(10, 3)
-    staged = stage(mlp(outputs=2), images, labels % 2)
-    assert not invert(staged).certified.any()
-    alone = stage(mlp(outputs=2), images[:, :1], labels[:, :1] % 2)
+def always_firing(*widths):
+    """A model whose first neurons fire on every image, and pass through layers of ``widths``."""
+    torch.manual_seed(0)
+    sizes = [784, 32, *widths]
+    layers = [nn.Linear(*pair) for pair in itertools.pairwise(sizes)]
+    with torch.no_grad():
+        layers[0].bias += 5
+    return nn.Sequential(nn.Flatten(), layers[0], nn.ReLU(), *layers[1:])
+
+
+@pytest.mark.parametrize("widths", [(1, 10), (2,)], ids=["through one number", "two outputs"])
+def test_where_mixtures_agree_exactly_nothing_is_certified(widths):
+    """All neurons give the same mixture of two images: agreement is no proof there."""
+    images, labels = digits(10, 2)
+    mixed = stage(always_firing(*widths), images, labels % 2)
+    assert nearest(invert(mixed), mixed).max() < 100
+    assert not invert(mixed).certified.any()
+    alone = stage(always_firing(*widths), images[:, :1], labels[:, :1] % 2)
     assert invert(alone).certified.all()
+
+
+def test_where_mixtures_differ_nothing_is_certified_either():
+    mixed = stage(always_firing(10), *digits(10, 2))
+    assert nearest(invert(mixed), mixed).max() < 100
+    assert not invert(mixed).certified.any()
 
 
 def test_two_neurons_agree_one_alone_is_no_proof_and_a_near_one_spoils_it():

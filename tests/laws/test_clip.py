@@ -101,7 +101,9 @@ def test_scalars_use_their_share_and_the_joint_bound_holds(scalars, norm, data):
     values = [data.draw(st.floats(-10 * s.bound, 10 * s.bound)) for s in scalars]
     line = Pipeline(Clip(norm))
     setting = Setting(line, Opening.fresh(line, 1, 4, scalars=scalars))
-    x = torch.tensor([3.0, 4.0, 5.0, 6.0, *(v / s.bound for v, s in zip(values, scalars, strict=True))])
+    x = torch.tensor(
+        [3.0, 4.0, 5.0, 6.0, *(v / s.bound for v, s in zip(values, scalars, strict=True))]
+    )
     made = Clip(norm).apply(x.double(), setting.at(0, Stream()))
     assert float(made[:4].norm()) <= norm
     for got, value, scalar in zip(made[4:].tolist(), values, scalars, strict=True):
@@ -120,7 +122,9 @@ def test_scalars_come_back_in_their_units_through_two_clips(scalars, first, seco
     release = Pipeline(Clip(first), Clip(second)).aggregate(updates, scalars=declared)
     for scalar in scalars:
         mean = sum(values[scalar.name]) / 2
-        assert release.scalars[scalar.name] == pytest.approx(mean, rel=1e-6, abs=1e-6 * scalar.bound)
+        assert release.scalars[scalar.name] == pytest.approx(
+            mean, rel=1e-6, abs=1e-6 * scalar.bound
+        )
     norm = min(first, second)
     lengths = release.opened.sums[:, :2].norm(dim=1)
     assert lengths.max() <= norm

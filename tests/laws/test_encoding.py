@@ -73,7 +73,6 @@ def bits(x: Tensor) -> bytes:
     return x.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
-
 @given(STATES)
 @example((float("inf"), float("-inf"), float("nan"), -0.0, 5e-324))
 @example({-1: torch.tensor(2.0), "": torch.empty(0, 3), 10**30: ()})

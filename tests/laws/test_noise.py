@@ -20,6 +20,8 @@ from privfl.parts import Grouped, Mean, Plain, Weigh
 from privfl.rounds import Opening, Setting
 
 LOSS = Scalar("loss", bound=8.0, share=0.5)
+# a hundred of them make the joint bound sqrt(1.25) C, as one loss of share 1/2 does
+MANY = tuple(Scalar(f"s{k}", bound=8.0, share=0.05) for k in range(100))
 RARE = 1e-9
 
 
@@ -60,15 +62,14 @@ def test_central_noise_has_the_rules_own_scale(rule, relation, sensitivity):
 
 
 def test_central_noise_covers_the_scalars_by_the_joint_bound():
-    """C = 2, share 1/2: the joint bound is 2 sqrt(1.25), and the loss gets noise of that scale."""
+    """Body and tail get noise of z C sqrt(1.25) / n: that of the clip norm alone would be seen."""
     shield = Pipeline(Clip(2.0), Mean(), CentralGaussianNoise(1.0))
-    std = 2 * math.sqrt(1.25) / 4
-    losses, bodies = [], []
-    for _ in range(200):
-        release = shield.aggregate(zeros(4, 20), scalars={LOSS: [0.0] * 4})
-        losses.append(release.scalars["loss"] / LOSS.bound * (LOSS.share * 2.0))
+    std, tails, bodies = 2 * math.sqrt(1.25) / 4, [], []
+    for _ in range(40):
+        release = shield.aggregate(zeros(4, 100), scalars=dict.fromkeys(MANY, [0.0] * 4))
+        tails += [release.scalars[s.name] / s.bound * (s.share * 2.0) for s in MANY]
         bodies.append(release.update)
-    assert has_scale(torch.tensor(losses), std)
+    assert has_scale(torch.tensor(tails), std)
     assert has_scale(torch.stack(bodies), std)
 
 
@@ -102,7 +103,7 @@ def test_central_noise_is_scaled_by_the_public_weights():
 
 def test_central_noise_stays_the_same_when_clients_drop_out():
     shield = Pipeline(Clip(2.0), Mean(), CentralGaussianNoise(1.0))
-    release = shield.aggregate(zeros(10, 4000), drop={k: "upload" for k in range(5)})
+    release = shield.aggregate(zeros(10, 4000), drop=dict.fromkeys(range(5), "upload"))
     assert has_scale(release.update, 0.2)
 
 
@@ -134,15 +135,9 @@ def test_local_noise_has_its_scale_in_every_message():
 
 def test_local_noise_covers_the_scalars_by_the_joint_bound():
     shield = Pipeline(Clip(2.0), LocalGaussianNoise(1.0))
-    std = 2 * math.sqrt(1.25)
-    tails = torch.cat(
-        [
-            shield.aggregate(zeros(20, 3), scalars={LOSS: [0.0] * 20}).opened.sums
-            for _ in range(20)
-        ]
-    )
-    assert has_scale(tails[:, 3], std)
-    assert has_scale(tails[:, :3], std)
+    release = shield.aggregate(zeros(40, 100), scalars=dict.fromkeys(MANY, [0.0] * 40))
+    assert has_scale(release.opened.sums[:, :100], 2 * math.sqrt(1.25))
+    assert has_scale(release.opened.sums[:, 100:], 2 * math.sqrt(1.25))
 
 
 def test_local_noise_of_weighed_clients_is_told_in_the_plan():

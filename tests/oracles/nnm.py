@@ -15,5 +15,6 @@ def nnm(rows, f):
     for i in range(n):
         by_distance = sorted(range(n), key=lambda j: (squared_distance(rows[i], rows[j]), j))
         nearest = [rows[j] for j in by_distance[: n - f]]
-        mixed.append([sum(map(Fraction, column)) / (n - f) for column in zip(*nearest, strict=True)])
+        columns = zip(*nearest, strict=True)
+        mixed.append([sum(map(Fraction, column)) / (n - f) for column in columns])
     return mixed

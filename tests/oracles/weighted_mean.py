@@ -1,4 +1,4 @@
-"""FedAvg's mean over those who are there, in exact arithmetic (McMahan et al. 2017, algorithm 1)."""
+"""The mean over those who are there, in exact arithmetic (McMahan et al. 2017, algorithm 1)."""
 
 from fractions import Fraction
 

@@ -9,21 +9,21 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
-from parts_for_tests import MaskedSum
-from rounds_for_tests import Clients, opened, through_bytes, whole_numbers
 
+from parts_for_tests import MaskedSum
 from privfl import Pipeline, PlanError
 from privfl.core import SERVER, Cohort, ProtocolAbort, decode, encode
 from privfl.parts import Grouped, Plain, Turn
 from privfl.parts._grouped import _Draw
 from privfl.rounds import Round, tampering
 from privfl.rounds._envelope import Envelope
+from rounds_for_tests import Clients, opened, through_bytes, whole_numbers
 
 LINE = Pipeline(Grouped(Plain(), size=2))
 
 
 def tampered(change, n=5, line=LINE):
-    """A round and its wire, on which ``change(what, sender, receiver)`` alters the draw's letters."""
+    """A round and its wire, on which ``change(what, sender, receiver)`` alters the letters."""
     clients = Clients(line, whole_numbers(n, 2))
 
     def altered(sender, receiver, letter):
@@ -226,7 +226,7 @@ def test_each_step_of_the_draw_is_taken_once():
 
 
 def test_a_coin_is_shown_only_for_its_own_commitment_first():
-    clients, first, second = letters_of_a_draw()
+    clients, _, second = letters_of_a_draw()
     envelope = Envelope.read(second.letters[0])
     skipped = replace(envelope, letter=encode({"inner": encode("upload"), "coins": {}}))
     with pytest.raises(ProtocolAbort, match="out of turn in the draw"):

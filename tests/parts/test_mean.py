@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from oracles.weighted_mean import mean, weighted_mean
 
+from oracles.weighted_mean import mean, weighted_mean
 from privfl import Pipeline
 from privfl.core import Cohort, Relation
 from privfl.defenses.dp import CentralGaussianNoise, Clip

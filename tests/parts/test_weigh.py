@@ -2,16 +2,16 @@
 
 import pytest
 import torch
+
 from oracles.weighted_mean import weighted_mean
 from parts_for_tests import FixedPoint, MaskedSum, Shares
-from rounds_for_tests import whole_numbers
-
 from privfl import CompositionError, Pipeline, PlanError, Vantage
 from privfl.core import Cohort, decode
 from privfl.defenses.dp import CentralGaussianNoise, Clip, LocalGaussianNoise
 from privfl.defenses.robust import TrimmedMean
 from privfl.parts import Grouped, Mean, Plain, Weigh
 from privfl.rounds._envelope import Envelope
+from rounds_for_tests import whole_numbers
 
 UPDATES, COUNTS = whole_numbers(5, 6), [100, 200, 50, 75, 25]
 EXACT = FixedPoint(bits=40)
@@ -112,7 +112,7 @@ def test_counts_without_weigh_are_refused_and_the_fix_is_named():
 
 @pytest.mark.parametrize("counts", [None, [1, 2], []])
 def test_missing_counts_are_refused(counts):
-    with pytest.raises(ValueError, match=r"n_examples="if counts is None else "hold 5 values"):
+    with pytest.raises(ValueError, match=r"n_examples=" if counts is None else "hold 5 values"):
         Pipeline(Weigh(10)).aggregate(UPDATES, n_examples=counts)
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles.min_max import largest_gamma
 
+from oracles.min_max import largest_gamma
 from privfl.attacks.poisoning import MinMax
 
 STEPS = {
@@ -35,7 +35,7 @@ def test_it_is_hidden_and_could_not_go_further(direction):
 
 
 def test_gamma_has_no_cap():
-    """Updates of 1e-3 along a mean of 1e-6 and thousands of deviations: a cap of 5 or 10 hides it."""
+    """Honest updates a thousand apart and a step of one: a cap of 5 or 10 would hide it."""
     honest = torch.tensor([[1e3, 1e-9], [-1e3, 1e-9]], dtype=torch.float64)
     sent = MinMax(n_byzantine=1, direction="sign")(honest)[0]
     assert float(-sent[1]) == pytest.approx(3**0.5 * 1e3)

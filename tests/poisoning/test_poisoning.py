@@ -3,8 +3,15 @@
 import pytest
 import torch
 
-from privfl.attacks.poisoning import ALIE, IPM, DataPoisoning, LabelFlip, MinMax, SignFlip
-from privfl.attacks.poisoning import UpdatePoisoning
+from privfl.attacks.poisoning import (
+    ALIE,
+    IPM,
+    DataPoisoning,
+    LabelFlip,
+    MinMax,
+    SignFlip,
+    UpdatePoisoning,
+)
 
 ATTACKS = [
     SignFlip(n_byzantine=3),
@@ -42,7 +49,9 @@ def test_the_order_of_honest_updates_does_not_matter(attack):
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=repr)
-@pytest.mark.parametrize("bad", [torch.ones(3), [[1.0]], torch.ones(2, 2).long(), torch.empty(0, 2)])
+@pytest.mark.parametrize(
+    "bad", [torch.ones(3), [[1.0]], torch.ones(2, 2).long(), torch.empty(0, 2)]
+)
 def test_what_is_no_matrix_of_updates_is_refused(attack, bad):
     with pytest.raises(ValueError, match="updates must"):
         attack(bad)
@@ -116,7 +125,8 @@ def test_label_flip_turns_labels_round_and_leaves_the_input():
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.int64])
 def test_label_flip_keeps_the_kind_of_labels(dtype):
-    assert LabelFlip(n_byzantine=1, n_classes=2).poison(torch.tensor([0, 1], dtype=dtype)).dtype == dtype
+    attack = LabelFlip(n_byzantine=1, n_classes=2)
+    assert attack.poison(torch.tensor([0, 1], dtype=dtype)).dtype == dtype
 
 
 @pytest.mark.parametrize("labels", [torch.tensor([10]), torch.tensor([-1]), torch.ones(2), [1]])

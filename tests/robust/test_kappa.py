@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
-from oracles.robustness import worst_ratio
 
-from privfl.core import Contract, Plan, Cohort
+from oracles.robustness import worst_ratio
+from privfl.core import Cohort, Contract, Plan
 from privfl.defenses.robust import NNM, Krum, Mean, TrimmedMean
 
 RULES = [

@@ -4,8 +4,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles.krum import in_byte_order, krum, krum_scores
 
+from oracles.krum import in_byte_order, krum, krum_scores
 from privfl.core import PlanError, Relation
 from privfl.defenses.robust import Krum
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from oracles.krum import in_byte_order, krum_scores
 from oracles.nnm import nnm
 from oracles.trimmed_mean import trimmed_mean
-
 from privfl.core import PlanError, Relation
 from privfl.defenses.robust import NNM, Krum, Mean, RobustRule, TrimmedMean
 from privfl.parts import Aggregator

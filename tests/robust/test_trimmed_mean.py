@@ -4,8 +4,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles.trimmed_mean import trimmed_mean
 
+from oracles.trimmed_mean import trimmed_mean
 from privfl.core import PlanError, Relation
 from privfl.defenses.robust import Mean, TrimmedMean
 

@@ -5,9 +5,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from parts_for_tests import MaskedSum
-from rounds_for_tests import Clients, first_letters, opened, through_bytes
 
+from parts_for_tests import MaskedSum
 from privfl import Pipeline
 from privfl.core import Cohort, ProtocolAbort, Scalar, encode
 from privfl.crypto import Stream
@@ -16,6 +15,7 @@ from privfl.defenses.robust import Krum
 from privfl.parts import Plain, Turn
 from privfl.rounds import Round, respond
 from privfl.rounds._envelope import Envelope
+from rounds_for_tests import Clients, first_letters, opened, through_bytes
 
 LINE = Pipeline(Clip(1.0), LocalGaussianNoise(0.1))
 

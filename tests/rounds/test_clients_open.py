@@ -2,14 +2,14 @@
 
 import pytest
 import torch
-from parts_for_tests import AdaptiveClip, ClientsOpen, CorrelatedNoise, First, PowerSGD, RandomK
-from rounds_for_tests import Clients, opened, through_bytes, whole_numbers
 
+from parts_for_tests import AdaptiveClip, ClientsOpen, CorrelatedNoise, First, PowerSGD, RandomK
 from privfl import CompositionError, Pipeline, ProtocolAbort, Vantage
 from privfl.defenses.dp import CentralGaussianNoise, Clip
 from privfl.parts import Grouped, Mean, Weigh
 from privfl.rounds import Round, dropping
 from privfl.views import Transcript
+from rounds_for_tests import Clients, opened, through_bytes, whole_numbers
 
 
 def test_the_clients_release_is_the_mean_of_those_who_are_counted():

@@ -5,14 +5,14 @@ from functools import partial
 
 import pytest
 import torch
-from parts_for_tests import FixedPoint, MaskedSum, RandomK
-from rounds_for_tests import Clients, opened, run, through_bytes, whole_numbers
 
+from parts_for_tests import FixedPoint, MaskedSum, RandomK
 from privfl import Pipeline
 from privfl.core import Cohort, ProtocolAbort, decode, encode
 from privfl.parts import Grouped, Mean
 from privfl.rounds import Line, Round, dropping
 from privfl.rounds._envelope import Envelope
+from rounds_for_tests import Clients, opened, run, through_bytes, whole_numbers
 
 STAGES = MaskedSum.stages
 

@@ -5,16 +5,23 @@ import random
 
 import pytest
 import torch
-from parts_for_tests import AdaptiveClip, CorrelatedNoise, FixedPoint, Halve, MaskedSum, PowerSGD, TopK
-from rounds_for_tests import Clients, opened, through_bytes, whole_numbers
 
+from parts_for_tests import (
+    AdaptiveClip,
+    CorrelatedNoise,
+    FixedPoint,
+    Halve,
+    MaskedSum,
+    PowerSGD,
+    TopK,
+)
 from privfl import Pipeline
 from privfl.core import ProtocolAbort, decode, encode
 from privfl.parts import Grouped, Mean
 from privfl.rounds import Round, dropping
 from privfl.rounds._client import _enter
 from privfl.rounds._envelope import Envelope, fields
-
+from rounds_for_tests import Clients, opened, through_bytes, whole_numbers
 
 EXACT = FixedPoint(bits=40)  # holds multiples of 2^-10 that were halved thirty times
 
@@ -99,7 +106,9 @@ def close(a, b):
 )
 def test_error_feedback_conserves_through_lost_letters_replies_and_rounds(line, loss):
     bank = Bank(line, 4, 6)
-    outcomes = [bank.round(lossy(seed, loss / (1 + len(line.protocol.stages)))) for seed in range(25)]
+    outcomes = [
+        bank.round(lossy(seed, loss / (1 + len(line.protocol.stages)))) for seed in range(25)
+    ]
     assert any(outcomes)
     assert close(bank.released + bank.kept(), bank.owed)
 
@@ -130,7 +139,10 @@ def test_a_client_whose_reply_was_lost_counts_as_not_counted():
 def test_an_aborted_round_keeps_everything_for_the_next():
     bank = Bank(Pipeline(Halve(), EXACT, MaskedSum(3)), 4, 6)
     bank.round(lambda wire: wire)
-    assert bank.round(lambda wire: dropping(wire, {0: "unmask", 1: "unmask"}, MaskedSum.stages)) is None
+    assert (
+        bank.round(lambda wire: dropping(wire, {0: "unmask", 1: "unmask"}, MaskedSum.stages))
+        is None
+    )
     assert close(bank.released + bank.kept(), bank.owed)
 
 
@@ -163,7 +175,7 @@ def test_a_state_can_be_kept_as_bytes_and_branches_do_not_touch_each_other():
 
 def test_a_state_of_another_pipeline_is_refused():
     state = Pipeline(TopK(1)).aggregate(torch.ones(2, 3)).state
-    with pytest.raises(ValueError, match="a round of this pipeline.*Start with state=None"):
+    with pytest.raises(ValueError, match=r"a round of this pipeline.*Start with state=None"):
         Pipeline(TopK(2)).aggregate(torch.ones(2, 3), state=state)
 
 
@@ -180,9 +192,7 @@ def test_a_client_that_keeps_the_state_of_another_pipeline_aborts():
 # public state
 
 
-@pytest.mark.parametrize(
-    ("start", "protocol"), [(1e-2, ()), (1e2, ()), (1e2, (MaskedSum(6),))]
-)
+@pytest.mark.parametrize(("start", "protocol"), [(1e-2, ()), (1e2, ()), (1e2, (MaskedSum(6),))])
 def test_an_adaptive_clip_finds_the_median_from_far_below_and_above(start, protocol):
     """Ten norms spread evenly from .5 to 1.5: half of them are below anything in (.94, 1.06)."""
     shield, state = Pipeline(AdaptiveClip(start, rate=0.4), *protocol), None
@@ -203,7 +213,7 @@ def test_both_sides_plan_each_round_anew():
     """The bound in the plan is this round's; one that was planned once runs away."""
     shield, updates = Pipeline(AdaptiveClip(1.0)), torch.full((4, 1), 9.0)
     state = None
-    for t in range(3):
+    for _ in range(3):
         release = shield.aggregate(updates, state=state)
         norm = 1.0 if state is None else state["public"][0]
         assert float(release.update) == pytest.approx(norm)

@@ -4,16 +4,15 @@ from dataclasses import replace
 
 import pytest
 import torch
+
 from parts_for_tests import (
-    FixedPoint,
     First,
+    FixedPoint,
     MaskedSum,
     PowerSGD,
     RandomK,
     TopK,
 )
-from rounds_for_tests import Clients, opened, run, through_bytes, whole_numbers
-
 from privfl import CompositionError, Pipeline
 from privfl.core import ProtocolAbort, decode
 from privfl.defenses.dp import Clip
@@ -22,6 +21,7 @@ from privfl.parts import Grouped, Mean, Plain
 from privfl.rounds import Round, dropping
 from privfl.rounds._client import _settled
 from privfl.rounds._envelope import Envelope
+from rounds_for_tests import Clients, opened, run, through_bytes, whole_numbers
 
 EXACT = FixedPoint(bits=30)
 LINES = [
@@ -95,7 +95,9 @@ def test_a_client_that_is_gone_in_the_second_pass_is_not_counted():
 
     def lost(wire):
         def deliver(letters):
-            second = {w: Envelope.read(x).session != first.setting.session for w, x in letters.items()}
+            second = {
+                w: Envelope.read(x).session != first.setting.session for w, x in letters.items()
+            }
             sent = {w: x for w, x in letters.items() if not (second[w] and w == 2)}
             return wire(sent)
 
@@ -134,7 +136,7 @@ def test_a_second_pass_that_changes_the_round_is_refused(change):
     round_ = second_opening(clients, line)
     opening = replace(round_.setting.opening, **change)
     letter = Envelope(opening.session, "upload", b"", opening.to_state()).to_bytes()
-    with pytest.raises(ProtocolAbort, match="does not follow|another kind"):
+    with pytest.raises(ProtocolAbort, match=r"does not follow|another kind"):
         clients.answer(0, letter)
 
 

@@ -2,12 +2,12 @@
 
 import math
 import re
+from dataclasses import replace
 
 import pytest
 import torch
-from parts_for_tests import ClientsOpen, First, MaskedSum
-from rounds_for_tests import Clients, opened, through_bytes, whole_numbers
 
+from parts_for_tests import ClientsOpen, First, MaskedSum
 from privfl import Pipeline
 from privfl.core import Cohort, ProtocolAbort, encode
 from privfl.crypto import Stream
@@ -16,6 +16,7 @@ from privfl.defenses.robust import Krum, TrimmedMean
 from privfl.parts import Grouped, Mean, Plain
 from privfl.rounds import Round, drive
 from privfl.rounds._envelope import Envelope
+from rounds_for_tests import Clients, opened, through_bytes, whole_numbers
 
 LINE = Pipeline()
 
@@ -99,7 +100,7 @@ def test_a_vector_that_does_not_fit_is_rejected_by_name(vector, text):
 
 
 def test_a_round_without_a_usable_reply_aborts():
-    clients, first = started()
+    _, first = started()
     with pytest.raises(ProtocolAbort, match="None of 3 clients sent a usable update"):
         first.collect([])
     with pytest.raises(ProtocolAbort, match="None of 3 clients"):
@@ -296,6 +297,22 @@ def test_a_replayed_nonce_and_source_give_equal_bits(line):
         assert not torch.equal(once(), once(nonce=b"x" * 16))
         fresh = [line.aggregate(updates, nonce=bytes(16)).update for _ in range(2)]
         assert not torch.equal(*fresh)
+
+
+def test_two_exchanges_of_one_stage_do_not_draw_alike():
+    """A protocol may ask twice in a stage: what the server draws then is another key stream."""
+    drawn = []
+
+    class Twice(Plain):
+        def collect(self, replies, at):
+            drawn.append(at.generator.bytes(16))
+            return super().collect(replies, replace(at, state=None))
+
+    line = Pipeline(Twice())
+    clients = Clients(line, whole_numbers(2, 2))
+    round_ = Round.open(line, opened(line, clients), generator=Stream.replay(1))
+    round_.collect(()).collect(())
+    assert len(set(drawn)) == 3
 
 
 def test_one_source_gives_every_round_noise_of_its_own():

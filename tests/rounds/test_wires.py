@@ -4,9 +4,8 @@ import random
 
 import pytest
 import torch
-from parts_for_tests import MaskedSum
-from rounds_for_tests import Clients, opened, whole_numbers
 
+from parts_for_tests import MaskedSum
 from privfl import Pipeline
 from privfl.core import SERVER, ProtocolAbort
 from privfl.crypto import Stream
@@ -15,6 +14,7 @@ from privfl.parts import Grouped, Plain
 from privfl.rounds import Opening, Round, direct, drive, dropping, in_process, tampering
 from privfl.rounds._envelope import Envelope
 from privfl.views import Tape
+from rounds_for_tests import Clients, opened, whole_numbers
 
 LINE = Pipeline(Clip(100.0))
 UPDATES = whole_numbers(3, 4)
@@ -61,6 +61,15 @@ def test_a_dropped_client_hears_nothing_from_its_stage_on():
 
         drive(round_, dropping(listening, {1: stage}, MaskedSum.stages))
         assert heard == list(MaskedSum.stages[: MaskedSum.stages.index(stage)])
+
+
+def test_a_dropped_client_stays_away_even_where_it_is_asked_again():
+    heard = []
+    wire = dropping(lambda letters: heard.extend(letters) or (), {1: "mask"}, MaskedSum.stages)
+    for stage in MaskedSum.stages:
+        letter = Envelope(bytes(32), stage, b"").to_bytes()
+        wire({1: letter, 2: letter})
+    assert (heard.count(1), heard.count(2)) == (2, 4)
 
 
 def test_a_stage_that_is_none_is_refused():
@@ -161,7 +170,11 @@ def test_every_bit_around_the_numbers_of_a_reply():
 @pytest.mark.parametrize("to_client", [True, False], ids=["letter", "reply"])
 def test_bits_of_a_draw_and_of_what_follows(exchange, to_client):
     """40 bits of a letter: an abort, a client that is out, or the same mean."""
-    rng, line, updates = random.Random(exchange), Pipeline(Grouped(Plain(), size=2)), whole_numbers(4, 2)
+    rng, line, updates = (
+        random.Random(exchange),
+        Pipeline(Grouped(Plain(), size=2)),
+        whole_numbers(4, 2),
+    )
     for _ in range(40):
         clients, round_ = started(line, updates)
 
@@ -193,7 +206,7 @@ def test_the_first_clients_own_reason_is_told():
         return letter[:-1] if sender == SERVER else letter
 
     opening = Opening.fresh(LINE, 2, 4)
-    with pytest.raises(ProtocolAbort, match="sent a usable update. Client 0 aborted: A message"):
+    with pytest.raises(ProtocolAbort, match=r"sent a usable update. Client 0 aborted: A message"):
         in_process(
             LINE,
             opening,

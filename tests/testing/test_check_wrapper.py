@@ -114,7 +114,7 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize(("part", "law"), BROKEN, ids=lambda x: x if isinstance(x, str) else repr(x))
+@pytest.mark.parametrize(("part", "law"), BROKEN, ids=str)
 def test_a_broken_wrapper_breaks_its_law(part, law):
     card = check_wrapper(part)
     assert law in {failure.law for failure in card.failures}, str(card)
@@ -168,3 +168,13 @@ def test_a_wrapper_that_fits_nowhere_is_refused_as_its_pipeline_would():
 
     with pytest.raises(CompositionError, match="stands nowhere"):
         check_wrapper(Homeless())
+
+
+def test_a_wrapper_that_stands_for_several_stages_is_refused():
+    @dataclass(frozen=True)
+    class Twice(Covering):
+        def lower(self, given):
+            return (Clip(1.0), Clip(2.0))
+
+    with pytest.raises(ValueError, match=r"must be one stage.*Check each stage"):
+        check_wrapper(Twice())

@@ -3,14 +3,14 @@
 from dataclasses import fields, is_dataclass
 
 import torch
-from parts_for_tests import ClientsOpen, CorrelatedNoise, MaskedSum, TopK
-from rounds_for_tests import whole_numbers
 
+from parts_for_tests import ClientsOpen, CorrelatedNoise, MaskedSum, TopK
 from privfl import Pipeline, Vantage
 from privfl.core import SERVER, decode
 from privfl.defenses.dp import CentralGaussianNoise, Clip, LocalGaussianNoise
 from privfl.parts import Mean, Plain
 from privfl.views import Knowledge, Tape, View
+from rounds_for_tests import whole_numbers
 
 UPDATES = whole_numbers(4, 6)
 
