@@ -85,7 +85,8 @@ class Averager:
         wanted = "The state must come from an averager of this pipeline"
         require(state.get("pipeline") == repr(self.pipeline), wanted, state.get("pipeline"))
         kept = state.get("state")
-        require(isinstance(kept, bytes), "The state's entry 'state' holds bytes", type(kept))
+        wanted = "The state's entry 'state' holds bytes"
+        require(isinstance(kept, bytes), wanted, type(kept).__name__)
         self._state = decode(kept)  # type: ignore[arg-type]
 
 

@@ -98,7 +98,7 @@ class Pipeline(Line):
         require_matrix(updates)
         cohort = Cohort.of(len(updates) if cohort is None else cohort)
         wanted = f"cohort must name one client for each of {len(updates)} updates"
-        require(len(cohort) == len(updates), wanted, f"{len(cohort)} members")
+        require(len(cohort) == len(updates), wanted, f"{len(cohort)} names")
         if statistics is not None:
             fits = statistics.ndim == 2 and len(statistics) == len(updates)
             wanted = f"statistics must have shape ({len(updates)}, s)"
@@ -245,7 +245,7 @@ class Pipeline(Line):
     ) -> Setting:
         require_count("n_clients", n_clients, least=1)
         wanted = "Say how large an update is, by dim= or by model="
-        require((dim is None) != (model is None), wanted, f"dim={dim} and model={type(model)}")
+        require((dim is None) != (model is None), wanted, "neither" if dim is None else "both")
         statistics = 0
         if model is not None:
             layout = model if isinstance(model, Layout) else Layout.of(model)
@@ -295,7 +295,8 @@ class Pipeline(Line):
             return {}
         raise ValueError(
             f"{self!r} gives each client the same weight, and n_examples= was passed. Add "
-            "Weigh(max_examples=…) before the protocol, or accept={'uniform_weights'} knowingly."
+            "Weigh(max_examples=…) before the protocol, or accept it: "
+            "accepting={'uniform_weights'}."
         )
 
     def _refuse_trainer(self) -> None:

@@ -91,6 +91,8 @@ REFUSED = [
         (TRIMMED, CentralGaussianNoise(1.0, relation="add/remove")),
         "another relation",
     ),
+    ((CLIP, TOP), "R4", (CLIP, TOP), "in front of the clip"),
+    ((CLIP, TOP, LOCAL), "R4", (CLIP, TOP), "in front of the clip"),
     ((CLIP, LOCAL, CLIP), "R1", (LOCAL, CLIP), "before the noise"),
     ((Mean(), CLIP), "R1", (Mean(), CLIP), "before the protocol"),
     ((Weigh(5), CLIP, Mean(), CENTRAL), "R2", (Weigh(5), CENTRAL), "public total"),

@@ -56,7 +56,7 @@ def test_the_round_counts_on():
         (torch.zeros(3), {}, r"shape \(3,\) of torch.float32"),
         (torch.zeros(2, 3).int(), {}, "of torch.int32"),
         ([[1.0]], {}, "Found list. Use torch.stack"),
-        (UPDATES, {"cohort": ["a"]}, "one client for each of 5 updates. Found 1 members"),
+        (UPDATES, {"cohort": ["a"]}, "one client for each of 5 updates. Found 1 names"),
         (UPDATES, {"cohort": ["a"] * 5}, "each client once"),
         (UPDATES, {"drop": {0: "mask"}}, r"a stage among \('upload',\). Found 'mask' for 0"),
         (UPDATES, {"drop": {9: "upload"}}, "drop names members.*9"),

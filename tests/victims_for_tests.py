@@ -45,6 +45,19 @@ def mlp(seed: int = 0, outputs: int = 10) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, outputs))
 
 
+def trained(model: nn.Module, steps: int) -> nn.Module:
+    """Train on batches of 320 at the demo's step size."""
+    x, y = sample().train
+    generator = torch.Generator().manual_seed(5)
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.2)
+    for _ in range(steps):
+        rows = torch.randint(len(y), (320,), generator=generator)
+        optimiser.zero_grad()
+        nn.functional.cross_entropy(model(x[rows]), y[rows]).backward()
+        optimiser.step()
+    return model
+
+
 def digits(rows: int, n: int, *, seed: int = 0, label: int | None = None) -> tuple[Tensor, Tensor]:
     """Draw images (rows, n, *shape) with labels (rows, n), none twice, of one label or of all."""
     x, y = sample().train

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from privfl.attacks.inversion._certificate import certify
 from privfl.attacks.inversion._evidence import blind_image, rows_of
 from privfl.attacks.inversion._fitted import fitted, loudness
-from privfl.attacks.inversion._layers import Trace, piece_of
+from privfl.attacks.inversion._layers import Call, Trace, piece_of
 from privfl.attacks.inversion._ratios import candidates_of
 from privfl.attacks.inversion._reconstruction import Reconstruction
 from privfl.crypto import Stream
@@ -25,10 +26,7 @@ class LinearInversion:
     The gradient of neuron j is ``sum_i dz_ij * (x_i, 1)``, so weight over bias is the image itself
     where one image alone activates the neuron (Phong et al. 2018, https://eprint.iacr.org/2017/715).
     Neurons that give one image to within rounding are gathered, and the ``n_images`` best
-    candidates are returned. An image is certified where two neurons or more agree on it and no
-    further one nearly does: mixtures of two images of one label lie within a per cent of each
-    other, but do not agree to within rounding. Through a layer of one or two numbers mixtures agree
-    exactly, and where more candidates than images are certified some are mixtures: then none is.
+    candidates are returned; those that view and model prove exact are certified, see `certify`.
 
     Where the declared noise drowns the ratios, the images are fitted by least squares instead, to
     the bias gradients that the labels let expect: see `fitted`.
@@ -37,8 +35,8 @@ class LinearInversion:
     of several steps is taken for one.
 
     Guarantees:
-        - One image, one step, no noise: exact to rounding, and certified.
-        - Certified images are exact to rounding.
+        - One image, one step, no noise: exact to rounding, and certified if that is small.
+        - What is certified is one of the images, to a per cent: measured, see `certify`.
         - The outcome depends on view and knowledge alone.
 
     >>> LinearInversion()
@@ -76,24 +74,23 @@ def _read_off(
     weight: Tensor, bias: Tensor, knowledge: Knowledge, trace: Trace
 ) -> tuple[Tensor, Tensor]:
     """Take the best candidates of each row; the blind guess stands where there are too few."""
-    n = knowledge.n_images
+    n, spread = knowledge.n_images, _spread(knowledge, trace.first_linear)
     blind = blind_image(knowledge).flatten().to(weight)
     images = blind.expand(len(weight), n, -1).clone()
     certified = torch.zeros(len(weight), n, dtype=torch.bool, device=weight.device)
     for row in range(len(weight)):
-        found = candidates_of(weight[row], bias[row], _spread(knowledge))
-        exact = knowledge.noise_std == 0 and (n == 1 or trace.narrowest >= 3)
-        provable = exact and sum(c.certified for c in found) <= n
+        found = candidates_of(weight[row], bias[row], spread)
+        proved = certify(found, bias[row], row, knowledge, trace)
         for k, candidate in enumerate(found[:n]):
             images[row, k] = candidate.image
-            certified[row, k] = candidate.certified and provable
+            certified[row, k] = proved[k]
     return images, certified
 
 
-def _spread(knowledge: Knowledge) -> float:
+def _spread(knowledge: Knowledge, layer: Call) -> float:
     """Return the error of a coordinate: the declared noise, and the rounding of weights."""
-    largest = max(float(p.detach().abs().max()) for p in knowledge.model.parameters())
-    eps = torch.finfo(next(knowledge.model.parameters()).dtype).eps
+    largest = max(float(p.detach().abs().max()) for p in layer.layer.parameters())
+    eps = torch.finfo(layer.given.dtype).eps
     return math.hypot(knowledge.noise_std, largest * eps / 2 * math.sqrt(knowledge.n_clients))
 
 

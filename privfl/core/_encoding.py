@@ -66,9 +66,12 @@ def decode(data: bytes, largest: int = LARGEST) -> State:
             ``largest`` bytes, a length that does not fit, an unknown kind.
     """
     if not _HEADER.size <= len(data) <= largest:
-        raise ProtocolAbort(f"A message of {len(data)} bytes, allowed are up to {largest}")
+        allowed = f"{_HEADER.size} to {largest}"
+        raise ProtocolAbort(f"A message of {len(data)} bytes, allowed are {allowed}")
     magic, version, length = _HEADER.unpack_from(data)
-    if magic != b"PFL" or version != VERSION:
+    if magic != b"PFL":
+        raise ProtocolAbort("A message that is none of privfl's")
+    if version != VERSION:
         raise ProtocolAbort(f"A message of version {version}, this is version {VERSION}")
     if _HEADER.size + length > len(data):
         raise ProtocolAbort("A message shorter than its head says")

@@ -13,7 +13,7 @@ def correlation(images: Tensor, others: Tensor) -> Tensor:
     tensor([[ 1., -1.],
             [-1.,  1.]], dtype=torch.float64)
     """
-    return _centred(images) @ _centred(others).T
+    return centred(images) @ centred(others).T
 
 
 def assign(correlations: Tensor) -> tuple[Tensor, Tensor]:
@@ -34,7 +34,8 @@ def assign(correlations: Tensor) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(rows), torch.from_numpy(columns)
 
 
-def _centred(images: Tensor) -> Tensor:
+def centred(images: Tensor) -> Tensor:
+    """Return each image less its mean, with norm 1: (k, *shape) -> (k, pixels) float64."""
     flat = images.detach().double().flatten(1)
     flat = flat - flat.mean(dim=1, keepdim=True)
     norm = flat.square().sum(dim=1, keepdim=True).sqrt()

@@ -60,7 +60,7 @@ class Harvest:
             len(self.runs(contender, poison))
             for contender in self.duel.contenders
             for poison in self.duel.poisons
-            if contender.meets(poison.name)
+            if contender.meets(poison.name) and not poison.is_idle(self.duel.scenario)
         ]
         return min(counts or [len(self.runs(c)) for c in self.duel.contenders])
 

@@ -56,6 +56,7 @@ def grid(scenario: Scenario, seeds: int) -> Duel:
         poisons(scenario.n_byzantine),
         probes(),
         seeds,
+        illustrations=_crowd_tasks()[:2],
         extras=(*_crowd_tasks(), *_slider_tasks()),
     )
 

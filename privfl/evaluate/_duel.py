@@ -30,7 +30,7 @@ class Duel:
         contenders: the rows; an undefended one is the positive control of every probe.
         poisons, probes: the columns.
         seeds: of each training run.
-        extras: tasks for pictures, run last.
+        illustrations, extras: tasks for pictures, early and last.
     """
 
     scenario: Scenario
@@ -38,6 +38,7 @@ class Duel:
     poisons: tuple[Poison, ...]
     probes: tuple[Probe, ...]
     seeds: int = 3
+    illustrations: tuple[Task, ...] = field(default=(), repr=False)
     extras: tuple[Task, ...] = field(default=(), repr=False)
 
     @property
@@ -46,30 +47,50 @@ class Duel:
         return tuple(sorted({probe.round for probe in self.probes} - {0}))
 
     def tasks(self) -> list[Task]:
-        """List all tasks in the order of their worth: probes behind the first seed."""
-        trainings = [
-            task
-            for seed in range(self.seeds)
-            for contender in self.contenders
-            for task in self.trainings(contender, seed)
+        """List all tasks in the order of their worth: what is cut off is what is worth least.
+
+        First the pictures, then the first two poisoning columns under every seed, then the others.
+        """
+        first, others = self.poisons[:2], self.poisons[2:]
+        ordered = [
+            *self._weights_for_probes(),
+            *self._probe_tasks(),
+            *self.illustrations,
+            *self._trainings(first),
+            *self._trainings(others),
+            *self.extras,
         ]
-        first = len(trainings) // self.seeds
-        probes = [self.control(probe) for probe in self.probes] if self.probes else []
-        probes += [
-            self.probe_task(contender, probe)
-            for contender in self.contenders
-            for probe in self.probes
-            if contender.meets(probe.name)
-        ]
-        ordered = [*trainings[:first], *probes, *trainings[first:], *self.extras]
         return list(dict.fromkeys(ordered))
 
-    def trainings(self, contender: Contender, seed: int) -> list[Task]:
-        """List one row's training runs under one seed: without attack, twin, and attacked."""
-        poisons = [poison for poison in self.poisons if contender.meets(poison.name)]
-        twin = [self.training(contender, seed, honest_only=True)] if poisons else []
-        attacked = [self.training(contender, seed, poison) for poison in poisons]
-        return [self.training(contender, seed), *twin, *attacked]
+    def _weights_for_probes(self) -> list[Task]:
+        """Train what later probes start from, so that no two of them train it at once."""
+        return [TrainTask(Pipeline(), 0, keep=self.rounds_kept)] if self.rounds_kept else []
+
+    def _probe_tasks(self) -> list[Task]:
+        probes = sorted(self.probes, key=lambda probe: probe.round)
+        declared = [
+            self.probe_task(contender, probe)
+            for contender in self.contenders
+            for probe in probes
+            if contender.meets(probe.name)
+        ]
+        return [*(self.control(probe) for probe in probes), *declared]
+
+    def _trainings(self, poisons: tuple[Poison, ...]) -> list[Task]:
+        """List training runs, seed by seed: without attack, twins, and attacked."""
+        tasks: list[Task] = []
+        for seed in range(self.seeds):
+            for row in self.contenders:
+                met = [poison for poison in poisons if row.meets(poison.name)]
+                tasks.append(self.training(row, seed))
+                if met:
+                    tasks.append(self.training(row, seed, honest_only=True))
+                tasks += [
+                    self.training(row, seed, poison)
+                    for poison in met
+                    if seed == 0 or not poison.is_idle(self.scenario)
+                ]
+        return tasks
 
     def training(
         self,

@@ -45,7 +45,7 @@ def identify(
     tensor([True, True])
     """
     pool = pool.without(truth)
-    to_pool = correlation(images, pool.images)
+    to_pool = pool.correlation(images)
     return _picked(correlation(images, truth), to_pool, labels, pool, generator, among)
 
 
@@ -69,7 +69,7 @@ def identify_null(
         (draws, min(r, k)) bool.
     """
     pool = pool.without(truth)
-    to_pool = correlation(images, pool.images)
+    to_pool = pool.correlation(images)
     hits = []
     for _ in range(draws):
         decoys = pool.draw(labels, generator)

@@ -1,12 +1,14 @@
 """The crowd out of which a victim's image is picked."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from privfl.core import require
 from privfl.crypto import Stream
+from privfl.evaluate._assign import centred
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +38,25 @@ class Pool:
 
     def without(self, images: Tensor) -> "Pool":
         """Return the pool less everything that equals one of ``images`` (k, *shape)."""
-        private = {_bytes(image) for image in images}
-        keep = [k for k, image in enumerate(self.images) if _bytes(image) not in private]
-        return Pool(self.images[keep], self.labels[keep])
+        private = set(_keys(images))
+        keep = [k for k, key in enumerate(self._keys) if key not in private]
+        smaller = Pool(self.images[keep], self.labels[keep])
+        # what was computed for the whole pool holds for its part: a verdict asks many times
+        smaller.__dict__["_keys"] = [self._keys[k] for k in keep]
+        smaller.__dict__["_directions"] = self._directions[keep]
+        return smaller
+
+    def correlation(self, images: Tensor) -> Tensor:
+        """Correlate pixels with every image of the pool: (k, *shape) -> (k, m) in [-1, 1]."""
+        return centred(images) @ self._directions.T
+
+    @cached_property
+    def _keys(self) -> list[bytes]:
+        return _keys(self.images)
+
+    @cached_property
+    def _directions(self) -> Tensor:
+        return centred(self.images)
 
     def draw(self, labels: Tensor, generator: Stream) -> Tensor:
         """Draw one image of each label, none twice: (k,) -> positions (k,).
@@ -67,5 +85,5 @@ class Pool:
         return places[generator.permutation(len(places))[:n]]
 
 
-def _bytes(image: Tensor) -> bytes:
-    return image.detach().cpu().float().numpy().tobytes()
+def _keys(images: Tensor) -> list[bytes]:
+    return [image.tobytes() for image in images.detach().cpu().float().numpy()]

@@ -97,7 +97,7 @@ class Grouped(SumProtocol):
             raise PlanError(
                 "R8",
                 (self, given.n_clients),
-                f"{self!r} makes groups of at least {self.size}, of {given.n_clients} clients",
+                f"{self!r} makes groups of at least {self.size}. Found {given.n_clients} clients",
                 "Use more clients, or a smaller size",
             )
         inner = self.inner.plan(given, contract, public)
@@ -165,7 +165,8 @@ class Grouped(SumProtocol):
 
     def _require_size(self, members: Mapping[Party, State]) -> None:
         if len(members) < self.size:
-            raise ProtocolAbort(f"{len(members)} clients are too few for a group of {self.size}")
+            left = f"{len(members)} are left"
+            raise ProtocolAbort(f"A group has at least {self.size} members, and {left}")
 
     def _after_reveal(
         self, replies: Mapping[Party, bytes], kept: Mapping[Party, State], at: At

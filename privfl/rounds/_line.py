@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect
+import math
 from collections.abc import Iterable, Sequence
 from functools import cached_property, partial
 
@@ -40,9 +41,8 @@ class Line:
         trainers = [part for part in self.parts if isinstance(part, Trainer)]
         self.trainer = trainers[0] if trainers else None
         if len(trainers) > 1 or (trainers and self.parts[0] is not trainers[0]):
-            raise CompositionError(
-                "R33", self.parts, "A pipeline trains at most once, first in line", "Move it first"
-            )
+            reason = "A pipeline trains at most once, first in line"
+            raise CompositionError("R33", self.parts, reason, "Keep one, in front")
         whole = _with_neutral_parts([part for part in self.parts if part is not self.trainer])
         self.lowered = self._lower(whole)
         self.protocol_at = _place(self.lowered, SumProtocol)
@@ -54,6 +54,7 @@ class Line:
         contract, lowered = self.first_contract(), []
         for part in whole:
             for stage in part.lower(contract):
+                _refuse_memory_behind_clip(stage, contract)
                 contract = stage.check(contract)
                 lowered.append(stage)
         return tuple(lowered)
@@ -177,9 +178,19 @@ class Line:
                 kept = server and k >= self.aggregator_at
                 idle = several or (_defines(part, "settle") and not kept)
             if idle:
-                reason = f"{part!r} keeps a state, and behind {self.protocol!r} nobody hands it on"
+                reason = f"{part!r} keeps a state, and where it stands nobody hands it on"
                 fix = "Put it before the protocol, or behind the aggregator where the server opens"
                 raise CompositionError("R33", (part, self.protocol), reason, fix)
+
+
+def _refuse_memory_behind_clip(part: Part, given: Contract) -> None:
+    """Refuse error feedback behind a clip: what it adds back is in nobody's bound (rule R4)."""
+    if not isinstance(part, Wrapper) or given.where != "client":
+        return
+    if part.remembers and given.clip_norm < math.inf:
+        clip = given.author("clip_norm")
+        reason = f"{part!r} adds what it remembers to what {clip!r} has bounded"
+        raise CompositionError("R4", (clip, part), reason, "Put it in front of the clip")
 
 
 def _defines(part: Part, *names: str) -> bool:

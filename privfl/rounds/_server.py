@@ -28,7 +28,7 @@ class Round:
         letters: to send now.
         protocol: the protocol's own state.
         memory: state of the parts behind the protocol, and when each client was last counted.
-        exchange: how many replies were collected.
+        exchange: how many times letters were sent.
         traffic: bytes to and from each client.
         rejected: whose reply could not be used.
         release: at the end.
@@ -83,7 +83,6 @@ class Round:
         turn = self._protocol_turn(post.open(replies), self.protocol)
         heard = replace(
             self,
-            exchange=self.exchange + 1,
             traffic=post.traffic,
             rejected={**self.rejected, **post.rejected, **turn.rejected},
         )
@@ -140,7 +139,12 @@ class Round:
             down, up = traffic.get(who, (0, 0))
             traffic[who] = (down + len(letter), up)
         return replace(
-            self, letters=letters, stage=turn.stage, protocol=turn.state, traffic=traffic
+            self,
+            letters=letters,
+            stage=turn.stage,
+            protocol=turn.state,
+            exchange=self.exchange + 1,
+            traffic=traffic,
         )
 
     def _outcome(self, who: Party) -> State:

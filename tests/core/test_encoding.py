@@ -76,7 +76,7 @@ def test_a_malformed_message_aborts(data):
 def test_a_message_above_the_cap_aborts_before_it_is_read():
     data = encode(bytes(100))
     assert decode(data, largest=len(data)) == bytes(100)
-    with pytest.raises(ProtocolAbort, match="allowed are up to 99"):
+    with pytest.raises(ProtocolAbort, match="allowed are 8 to 99"):
         decode(data, largest=99)
 
 

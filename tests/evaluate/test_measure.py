@@ -30,12 +30,12 @@ def test_perfect_rows_in_any_order():
 
 
 def test_shares_are_by_row():
-    """One of two found in each row of two: a half each, not an average of all."""
+    """One of two found in three rows, both in the last: not an average of all."""
     truth, labels = rows(4, 2)
     images = truth.clone()
-    images[:, 1] = 0.5
+    images[:3, 1] = 0.5
     found = measure(images, truth, labels, Stream.replay(0), pool=POOL)
-    assert found.hits.tolist() == [0.5] * 4
+    assert found.hits.tolist() == [0.5, 0.5, 0.5, 1.0]
 
 
 def test_the_blind_guess_is_measured_beside():
@@ -55,6 +55,6 @@ def test_without_a_pool_there_is_no_identification():
 def test_fewer_reconstructions_than_images():
     truth, labels = rows(2, 5)
     found = measure(truth[:, 3:], truth, labels, Stream.replay(0), pool=POOL)
-    assert found.psnr.shape == found.identified.shape == (2, 2)
+    assert found.psnr.shape == found.baseline_psnr.shape == found.identified.shape == (2, 2)
     assert found.null.shape == (2, 20, 2)
     assert found.hits.tolist() == [1.0, 1.0]
