@@ -10,12 +10,21 @@ Names are resolved on first use, so that importing the package costs nothing.
 """
 
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from privfl.core import CompositionError, Layout, PlanError, ProtocolAbort, Unit, Vantage
     from privfl.federation import Federation
     from privfl.pipeline import Pipeline
+
+if find_spec("privfl.defenses") is None:
+    # a clone's ./privfl hides an installed wheel, and its defenses/ lies beside it, not inside
+    raise ImportError(
+        f"privfl is imported from the clone {Path(__file__).parents[1]}, which is not installed: "
+        "run `pip install -e .` there, or leave that folder to use the installed privfl."
+    )
 
 __version__ = "0.1.0"
 

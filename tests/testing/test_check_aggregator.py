@@ -146,7 +146,7 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize(("rule", "law"), BROKEN, ids=str)
+@pytest.mark.parametrize(("rule", "law"), BROKEN, ids=lambda x: x if isinstance(x, str) else type(x).__name__)
 def test_a_broken_rule_breaks_its_law(rule, law):
     card = check_aggregator(rule)
     assert law in {failure.law for failure in card.failures}

@@ -114,7 +114,7 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize(("part", "law"), BROKEN, ids=str)
+@pytest.mark.parametrize(("part", "law"), BROKEN, ids=lambda x: x if isinstance(x, str) else type(x).__name__)
 def test_a_broken_wrapper_breaks_its_law(part, law):
     card = check_wrapper(part)
     assert law in {failure.law for failure in card.failures}, str(card)
