@@ -198,7 +198,7 @@ class Table:
         }
 
     def save(self, path: str | Path) -> Path:
-        """Write the table: ``.html`` the report, ``.json`` or ``.csv`` the cells."""
+        """Write the report (``.html``), the cells (``.json``, ``.csv``) or the verdicts (``.md``)."""
         path = Path(path)
         if path.suffix == ".html":
             from privfl.evaluate._report import report_html
@@ -208,9 +208,41 @@ class Table:
             path.write_text(json.dumps(self.to_dict(), indent=1), encoding="utf-8")
         elif path.suffix == ".csv":
             self.to_pandas().to_csv(path, index=False)
+        elif path.suffix == ".md":
+            path.write_text(self.to_markdown(), encoding="utf-8")
         else:
-            raise ValueError(f"A table is saved as .html, .json or .csv. Found {path.name!r}.")
+            wanted = "A table is saved as .html, .json, .csv or .md"
+            raise ValueError(f"{wanted}. Found {path.name!r}.")
         return path
+
+    def to_markdown(self) -> str:
+        """Return the verdicts as Markdown, a table a kind: verdict and figure by pipeline."""
+        kinds = {
+            "poisoning": "**Poisoning**: verdict, and accuracy lost against honest clients alone",
+            "privacy": "**Privacy**: verdict, and share of victims identified less its null",
+        }
+        tables = [
+            f"{title}\n\n{self._markdown(names)}"
+            for kind, title in kinds.items()
+            if (names := [c.name for c in self.columns if c.kind == kind and c.name != "none"])
+        ]
+        return "\n".join(tables)
+
+    def _markdown(self, names: list[str]) -> str:
+        heads = ["pipeline", "accuracy", *names]
+        lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+        for row in self.rows:
+            mean = sum(row.accuracy) / len(row.accuracy) if row.accuracy else math.nan
+            cells = [self._in_short(row.name, name) for name in names]
+            lines.append("| " + " | ".join([row.name, f"{mean:.2f}", *cells]) + " |")
+        return "\n".join(lines) + "\n"
+
+    def _in_short(self, row: str, column: str) -> str:
+        cell = self.cells.get((row, column))
+        if cell is None:
+            return "\u2013"
+        figure = "" if cell.figure is None else f" {cell.figure:.2f}"
+        return f"{cell.verdict.value.replace('_', ' ').lower()}{figure}"
 
 
 def _plain(cell: Cell) -> dict[str, object]:

@@ -184,5 +184,9 @@ def test_the_table_is_saved_and_made_a_frame(tmp_path) -> None:
     assert table.save(tmp_path / "t.html").read_text().startswith("<!doctype html>")
     assert '"verdict": "INCONCLUSIVE"' in table.save(tmp_path / "t.json").read_text()
     assert "INCONCLUSIVE" in table.save(tmp_path / "t.csv").read_text()
-    with pytest.raises(ValueError, match=r"\.html, \.json or \.csv"):
+    lines = table.save(tmp_path / "t.md").read_text().splitlines()
+    assert lines[0].startswith("**Poisoning**")
+    assert lines[-1].startswith("| a | 0.")
+    assert "inconclusive" in lines[-1]
+    with pytest.raises(ValueError, match=r"\.html, \.json, \.csv or \.md"):
         table.save(tmp_path / "t.txt")

@@ -146,7 +146,11 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize(("rule", "law"), BROKEN, ids=lambda x: x if isinstance(x, str) else type(x).__name__)
+def named(value):
+    return value if isinstance(value, str) else type(value).__name__
+
+
+@pytest.mark.parametrize(("rule", "law"), BROKEN, ids=named)
 def test_a_broken_rule_breaks_its_law(rule, law):
     card = check_aggregator(rule)
     assert law in {failure.law for failure in card.failures}

@@ -114,7 +114,11 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize(("part", "law"), BROKEN, ids=lambda x: x if isinstance(x, str) else type(x).__name__)
+def named(value):
+    return value if isinstance(value, str) else type(value).__name__
+
+
+@pytest.mark.parametrize(("part", "law"), BROKEN, ids=named)
 def test_a_broken_wrapper_breaks_its_law(part, law):
     card = check_wrapper(part)
     assert law in {failure.law for failure in card.failures}, str(card)
