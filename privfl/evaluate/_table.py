@@ -198,7 +198,7 @@ class Table:
         }
 
     def save(self, path: str | Path) -> Path:
-        """Write the report (``.html``), the cells (``.json``, ``.csv``) or the verdicts (``.md``)."""
+        """Write the report (.html), the cells (.json, .csv) or the verdicts (.md)."""
         path = Path(path)
         if path.suffix == ".html":
             from privfl.evaluate._report import report_html
