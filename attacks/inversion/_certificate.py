@@ -1,5 +1,6 @@
 """Whether view and model prove that a candidate is one of the images."""
 
+import torch
 from torch import Tensor
 from torch.func import vmap
 
@@ -46,7 +47,7 @@ def _confirmed(
 ) -> bool:
     if knowledge.labels is None or knowledge.learning_rate is None:
         return False
-    labels = knowledge.labels[row].unique()[:, None]
+    labels = torch.tensor(sorted(set(knowledge.labels[row].tolist())), device=bias.device)[:, None]
     image = found.image.reshape(1, *knowledge.shape).to(next(knowledge.model.parameters()))
     gradients = vmap(gradient_of(knowledge), in_dims=(None, 0))(image, labels)
     expected = piece_of(gradients, knowledge, trace.first_linear.tensor("bias"))

@@ -36,8 +36,8 @@ class Grouped(SumProtocol):
     if its own coin was changed, or if a coin that was committed is missing: otherwise whoever
     speaks last could draw again; and it takes each step of the draw once a session, or the server
     could ask again until the groups please it. Groups are made before anything is masked, and a
-    group below the inner protocol's fewest survivors is withheld whole. Letters are not signed here:
-    a server that speaks for other members, or invents them, is not stopped.
+    group below the inner protocol's fewest survivors is withheld whole. Letters are not
+    signed here: a server that speaks for other members, or invents them, is not stopped.
 
     Guarantees:
         - Every group has at least ``size`` members before dropouts.
