@@ -96,6 +96,8 @@ def _measured(
     labels = torch.stack([y[:n] for _, y in staged.data])
     generator = scenario.stream(seed, "measure")
     prior = staged.knowledge.prior
+    # of a real update, the client's other images stay in the pool: without them a skewed client
+    # would leave too few of a label; as rivals they make identification harder, never easier
     figures = measure(outcome.images, truth, labels, generator, pool=pool, prior=prior)
     return Findings(
         hits=figures.hits,
