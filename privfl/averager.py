@@ -61,11 +61,7 @@ class Averager:
             model=model_hash(start),
         )
         self._state = self.release.state
-        weights = layout.unflatten(
-            start + self.release.update,
-            base,
-            statistics=_moved(layout.flatten_statistics(base), self.release.statistics),
-        )
+        weights = moved(layout, base, self.release)
         if not isinstance(base, nn.Module):
             self._model = weights
         return weights
@@ -90,9 +86,11 @@ class Averager:
         self._state = decode(kept)  # type: ignore[arg-type]
 
 
-def _moved(statistics: Tensor, by: Tensor | None) -> Tensor | None:
-    """Return running statistics after a round, or None where none are averaged."""
-    return None if by is None or not len(by) else statistics + by
+def moved(layout: Layout, base: Model, release: Release) -> Weights:
+    """Return the weights ``base`` plus a release, running statistics included."""
+    by = release.statistics
+    statistics = None if by is None or not len(by) else layout.flatten_statistics(base) + by
+    return layout.unflatten(layout.flatten(base) + release.update, base, statistics=statistics)
 
 
 def require_fit(line: Line, layout: Layout) -> None:

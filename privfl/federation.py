@@ -9,7 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from privfl.averager import model_hash, require_fit
+from privfl.averager import model_hash, moved, require_fit
 from privfl.core import Cohort, Layout, Party, Scalar, require, require_count
 from privfl.core import State as Kept
 from privfl.crypto import Stream
@@ -206,12 +206,7 @@ class _Exchange:
         return self.release
 
     def moved(self, model: State, release: Release) -> State:
-        layout = self.federation.layout
-        statistics = layout.flatten_statistics(model)
-        if release.statistics is not None and layout.statistics_dim:
-            statistics = statistics + release.statistics
-        vector = layout.flatten(model) + release.update
-        return cast("State", layout.unflatten(vector, model, statistics=statistics))
+        return cast("State", moved(self.federation.layout, model, release))
 
     def _scalars(self) -> tuple[Scalar, ...]:
         """Return what the algorithm asks for, the trainer reports and no part declares itself."""

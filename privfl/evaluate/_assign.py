@@ -34,6 +34,12 @@ def assign(correlations: Tensor) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(rows), torch.from_numpy(columns)
 
 
+def in_order(images: Tensor, truth: Tensor) -> Tensor:
+    """Put reconstructions (k, *shape) into the order of the images (k, *shape) they stand for."""
+    rows, columns = assign(correlation(images, truth))
+    return images[rows[columns.argsort()]]
+
+
 def centred(images: Tensor) -> Tensor:
     """Return each image less its mean, with norm 1: (k, *shape) -> (k, pixels) float64."""
     flat = images.detach().double().flatten(1)

@@ -100,14 +100,10 @@ class _Artist:
 
     def __init__(self, table: Table, built: Duel, results: dict[Task, State]) -> None:
         self.table, self.built, self.results = table, built, results
-        self.rounds = built.rounds_kept
 
     def found(self, pipeline: Pipeline, probe: Probe) -> Findings | None:
-        for rounds in (self.rounds, ()):  # grid tasks know which rounds are kept, extras none
-            task = ProbeTask(pipeline, probe, rounds_kept=rounds)
-            if task in self.results:
-                return findings(self.results[task])
-        return None
+        task = ProbeTask(pipeline, probe)
+        return findings(self.results[task]) if task in self.results else None
 
     def truth(self) -> Tensor | None:
         found = self.found(Pipeline(), _one_image())

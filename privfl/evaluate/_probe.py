@@ -7,7 +7,7 @@ from torch import Tensor
 
 from privfl.attacks.inversion import LabelCounts, Reconstruction
 from privfl.core import State
-from privfl.evaluate._assign import assign, correlation
+from privfl.evaluate._assign import in_order
 from privfl.evaluate._contender import Probe
 from privfl.evaluate._measure import measure
 from privfl.evaluate._pool import Pool
@@ -105,7 +105,7 @@ def _measured(
         psnr=figures.psnr.median(dim=1).values,
         baseline_psnr=figures.baseline_psnr.median(dim=1).values,
         certified=bool(outcome.certified.all()),
-        images=_in_order(outcome.images, truth),
+        images=_shown(outcome.images, truth),
         truth=truth.flatten(0, 1)[:SHOWN],
         strength=outcome.strength,
         budget=outcome.budget,
@@ -113,11 +113,8 @@ def _measured(
     )
 
 
-def _in_order(images: Tensor, truth: Tensor) -> Tensor:
+def _shown(images: Tensor, truth: Tensor) -> Tensor:
     """Put the first reconstructions into the order of the images they are taken for."""
     rows = -(-SHOWN // images.shape[1])
-    shown = []
-    for made, true in zip(images[:rows], truth[:rows], strict=True):
-        order, places = assign(correlation(made, true))
-        shown.append(made[order[places.argsort()]])
-    return torch.cat(shown)[:SHOWN]
+    pairs = zip(images[:rows], truth[:rows], strict=True)
+    return torch.cat([in_order(made, true) for made, true in pairs])[:SHOWN]

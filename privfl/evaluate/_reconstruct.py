@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from privfl.attacks.inversion import Reconstruction
 from privfl.core import Layout, Party, require, require_count
 from privfl.crypto import Stream
-from privfl.evaluate._assign import assign, correlation
+from privfl.evaluate._assign import in_order
 from privfl.evaluate._contender import Inversion
 from privfl.evaluate._identify import AMONG
 from privfl.evaluate._measure import Measured, measure
@@ -132,8 +132,7 @@ def _result(outcome: Reconstruction, figures: Measured, x: Tensor, order: Tensor
     certified = bool(outcome.certified.all())
     images = torch.zeros_like(x)
     for made, places in zip(outcome.images, order, strict=True):
-        rows, columns = assign(correlation(made, x[places]))
-        images[places[columns]] = made[rows].to(images)
+        images[places] = in_order(made, x[places]).to(images)
     return Reconstructed(
         images=images,
         psnr=float(figures.psnr.median()),

@@ -1,6 +1,6 @@
 """The units of work of a duel: each has a key, can run anywhere, and returns a value."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from privfl.core import State
 from privfl.evaluate._contender import Poison, Probe
@@ -65,7 +65,7 @@ class ProbeTask:
     pipeline: Pipeline
     probe: Probe
     seed: int = 0
-    rounds_kept: tuple[int, ...] = ()
+    rounds_kept: tuple[int, ...] = field(default=(), compare=False)  # where weights are found
 
     def key(self, scenario: Scenario) -> str:
         """Hash what the probe depends on."""

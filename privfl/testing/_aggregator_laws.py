@@ -4,7 +4,6 @@ They are what `Aggregator`, and a `RobustRule` above it, promise. The product's 
 same functions on inputs that a machine searches for.
 """
 
-import dataclasses
 import math
 from collections.abc import Callable, Iterator
 
@@ -14,7 +13,7 @@ from torch import Tensor
 from privfl.core import Relation
 from privfl.defenses.robust import RobustRule
 from privfl.parts import Aggregator
-from privfl.testing._law import Law, demand
+from privfl.testing._law import Law, demand, demand_frozen
 
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
@@ -22,9 +21,7 @@ DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 def is_frozen(rule: Aggregator, updates: Tensor) -> None:
     """Parameters are in the constructor, and nothing remembers what it saw."""
     del updates
-    kind = getattr(type(rule), "__dataclass_params__", None)
-    frozen = dataclasses.is_dataclass(rule) and kind is not None and kind.frozen
-    demand(frozen, f"{type(rule).__name__} is not decorated with @dataclass(frozen=True)")
+    demand_frozen(rule)
 
 
 def permutation_changes_no_bit(rule: Aggregator, updates: Tensor) -> None:

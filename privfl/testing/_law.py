@@ -1,5 +1,6 @@
 """What a law is, and how it is broken."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -40,6 +41,13 @@ class Law(Generic[Subject, Given]):
     says: str
     check: Callable[[Subject, Given], None]
     claimed: Callable[[Subject], bool] = _always
+
+
+def demand_frozen(part: object) -> None:
+    """Raise `LawBroken` unless a part is a frozen dataclass."""
+    kind = getattr(type(part), "__dataclass_params__", None)
+    frozen = dataclasses.is_dataclass(part) and kind is not None and kind.frozen
+    demand(frozen, f"{type(part).__name__} is not decorated with @dataclass(frozen=True)")
 
 
 def demand(holds: bool, message: str) -> None:

@@ -1,22 +1,19 @@
 """The laws of a wrapper, each on one vector that arrives where it stands."""
 
-import dataclasses
 import math
 
 import torch
 
 from privfl.core import decode, encode
 from privfl.parts import Wrapper
-from privfl.testing._law import Law, demand
+from privfl.testing._law import Law, demand, demand_frozen
 from privfl.testing._standing import Standing
 
 
 def is_frozen(part: Wrapper, standing: Standing) -> None:
     """Parameters are in the constructor, and nothing remembers what it saw."""
     del standing
-    kind = getattr(type(part), "__dataclass_params__", None)
-    frozen = dataclasses.is_dataclass(part) and kind is not None and kind.frozen
-    demand(frozen, f"{type(part).__name__} is not decorated with @dataclass(frozen=True)")
+    demand_frozen(part)
 
 
 def equal_facts_give_equal_bits(part: Wrapper, standing: Standing) -> None:
