@@ -15,8 +15,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from privfl.core import CompositionError, Layout, PlanError, ProtocolAbort, Unit, Vantage
+    from privfl.core import (
+        Budget,
+        BudgetExceeded,
+        CompositionError,
+        Layout,
+        PlanError,
+        ProtocolAbort,
+        Unit,
+        Vantage,
+    )
+    from privfl.defenses.dp import make_private, make_private_with_epsilon
     from privfl.federation import Federation
+    from privfl.ledger import Ledger, LedgerTampered
     from privfl.pipeline import Pipeline
 
 if find_spec("privfl.defenses") is None:
@@ -29,25 +40,37 @@ if find_spec("privfl.defenses") is None:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Budget": "privfl.core",
+    "BudgetExceeded": "privfl.core",
     "CompositionError": "privfl.core",
     "Federation": "privfl.federation",
     "Layout": "privfl.core",
+    "Ledger": "privfl.ledger",
+    "LedgerTampered": "privfl.ledger",
     "Pipeline": "privfl.pipeline",
     "PlanError": "privfl.core",
     "ProtocolAbort": "privfl.core",
     "Unit": "privfl.core",
     "Vantage": "privfl.core",
+    "make_private": "privfl.defenses.dp",
+    "make_private_with_epsilon": "privfl.defenses.dp",
 }
 
 __all__ = [
+    "Budget",
+    "BudgetExceeded",
     "CompositionError",
     "Federation",
     "Layout",
+    "Ledger",
+    "LedgerTampered",
     "Pipeline",
     "PlanError",
     "ProtocolAbort",
     "Unit",
     "Vantage",
+    "make_private",
+    "make_private_with_epsilon",
 ]
 
 

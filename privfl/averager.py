@@ -2,17 +2,19 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from privfl.core import Layout, Model, State, Weights, decode, encode, require
+from privfl.core import Account, Layout, Model, State, Weights, decode, encode, require
 from privfl.rounds import Line, Release
 from privfl.rounds._setting import refuse_statistics
 
 if TYPE_CHECKING:
     from privfl.pipeline import Pipeline
+
+Charged = TypeVar("Charged", bound=Account)
 
 
 class Averager:
@@ -33,9 +35,16 @@ class Averager:
     3 of 3
     """
 
-    def __init__(self, pipeline: "Pipeline", model: Model, *, layout: Layout | None = None) -> None:
+    def __init__(
+        self,
+        pipeline: "Pipeline",
+        model: Model,
+        *,
+        layout: Layout | None = None,
+        ledger: Account | None = None,
+    ) -> None:
         """Read the layout of ``model`` and refuse one that the pipeline cannot serve."""
-        self.pipeline = pipeline
+        self.pipeline, self.ledger = pipeline, None if ledger is None else require_account(ledger)
         self.layout = Layout.of(model) if layout is None else layout
         require_fit(pipeline, self.layout)
         self.release: Release | None = None
@@ -58,6 +67,7 @@ class Averager:
             n_examples=n_examples,
             state=self._state,
             statistics=statistics,
+            ledger=self.ledger,
             model=model_hash(start),
         )
         self._state = self.release.state
@@ -84,6 +94,13 @@ class Averager:
         wanted = "The state's entry 'state' holds bytes"
         require(isinstance(kept, bytes), wanted, type(kept).__name__)
         self._state = decode(kept)  # type: ignore[arg-type]
+
+
+def require_account(ledger: Charged) -> Charged:
+    """Refuse what is no account: a bare ledger does not know whose data it is."""
+    wanted = "ledger= takes an account: ledger.dataset(name), or ledger.datasets({client: name})"
+    require(hasattr(ledger, "reserve"), wanted, repr(ledger))
+    return ledger
 
 
 def moved(layout: Layout, base: Model, release: Release) -> Weights:

@@ -2,10 +2,12 @@
 
 import html
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from privfl.core import Charge, Plan
+from privfl.core import Charge, Plan, Unit
 from privfl.core._accepting import CONDITIONS
+from privfl.parts import Trainer
 from privfl.rounds import Opening, Setting
 
 FAR = 50_000  # clients: beyond, a power law is followed and no plan is made
@@ -100,7 +102,7 @@ class Explanation:
 
     def _privacy(self) -> list[str]:
         if not self.guarantees:
-            return ["no noise, no guarantee: epsilon is infinite against everybody"]
+            return ["no noise in the pipeline, no guarantee: epsilon is infinite against everybody"]
         return [str(guarantee) for guarantee in self.guarantees]
 
     def _repr_html_(self) -> str:
@@ -132,8 +134,13 @@ class Explanation:
         }
 
 
-def explain(setting: Setting, *, rounds: int, delta: float) -> Explanation:
-    """Explain a pipeline in the setting of one round, for ``rounds`` of them."""
+def explain(
+    setting: Setting, charges: Sequence[Charge], *, rounds: int, delta: float
+) -> Explanation:
+    """Explain a pipeline in the setting of one round, which is charged so, for ``rounds`` of them.
+
+    The charges are the plan's, or what sampling the clients makes of them.
+    """
     line, opening, contract, plan = setting.line, setting.opening, setting.contract, setting.plan
     return Explanation(
         written=repr(line),
@@ -145,10 +152,10 @@ def explain(setting: Setting, *, rounds: int, delta: float) -> Explanation:
         sees=_sees(setting),
         bound=_bound(setting),
         plan=plan,
-        guarantees=tuple(_guarantee(charge, rounds, delta) for charge in plan.charges),
+        guarantees=tuple(_guarantee(charge, rounds, delta) for charge in charges),
         forecast=_forecast(setting),
         accepted=tuple(CONDITIONS[name] for name in sorted(contract.accepting)),
-        notes=_notes(setting),
+        notes=_notes(setting, charges),
     )
 
 
@@ -245,7 +252,7 @@ def _with_clients(setting: Setting, n: int) -> Setting:
     )
 
 
-def _notes(setting: Setting) -> tuple[str, ...]:
+def _notes(setting: Setting, charges: Sequence[Charge]) -> tuple[str, ...]:
     line, contract, plan = setting.line, setting.contract, setting.plan
     notes = []
     if contract.noise == "local" and not line.aggregator.linear:
@@ -256,11 +263,17 @@ def _notes(setting: Setting) -> tuple[str, ...]:
         )
     if contract.noise == "none" and contract.clip_norm < math.inf:
         notes.append("A clip alone hides nothing: the direction of an update is unchanged.")
+    if _hides_records(line.trainer) and not any(c.unit is Unit.RECORD for c in charges):
+        notes.append(f"{line.trainer!r} hides single records: say n_records= to see how well.")
     if contract.claims_privacy and line.aggregator.linear:
         notes.append(f"Divided by the public {plan.total_weight:g}: who is absent counts as zero.")
     if contract.sees != "each":
         notes.append("A sum hides who sent what, not what was sent.")
     return tuple(notes)
+
+
+def _hides_records(trainer: Trainer | None) -> bool:
+    return trainer is not None and type(trainer).charges is not Trainer.charges
 
 
 def _rounds(n: int) -> str:

@@ -4,24 +4,37 @@ import copy
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from os import PathLike
+from typing import Any, Required, Self, TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
 
-from privfl.averager import model_hash, moved, require_fit
-from privfl.core import Cohort, Layout, Party, Scalar, require, require_count
+from privfl.averager import require_account, require_fit
+from privfl.checkpoint import read_checkpoint, write_checkpoint
+from privfl.core import (
+    Budget,
+    BudgetExceeded,
+    CompositionError,
+    Layout,
+    Party,
+    Relation,
+    require,
+    require_count,
+)
 from privfl.core import State as Kept
 from privfl.crypto import Stream
+from privfl.exchange import Exchange
 from privfl.history import History, Record
-from privfl.learning import Algorithm, FedAvg, LocalSGD, TogetherSGD, Train, as_trainer
+from privfl.learning import Algorithm, FedAvg, LocalSGD, as_trainer
 from privfl.learning._algorithm import State
 from privfl.learning._as_trainer import TrainFunction
-from privfl.parts import Data, Loss, Trained, Trainer
-from privfl.parts._weigh import COUNT
-from privfl.pipeline import Pipeline, public_of
-from privfl.rounds import Line, Opening, Release, Setting, on_device_of
+from privfl.ledger._account import Account
+from privfl.parts import Data, Loss, Trainer
+from privfl.pipeline import Pipeline
+from privfl.rounds import Line, Release
 from privfl.rounds._in_process import UpdateOf
+from privfl.sampling import Everybody, Sampling
 
 Dataset = Data | torch.utils.data.Dataset[tuple[Tensor, Tensor]]
 
@@ -81,13 +94,20 @@ class Federation:
         algorithm: what is shared and how the server steps.
         local: a Trainer, or any ``(model, data, generator) -> model``; a Trainer that stands first
             in the pipeline goes before it.
+        sampling: who takes part in a round, see `privfl.sampling`; None: everybody.
         layout: where not everything trains, see `Layout.of`.
+        ledger: where every release is charged before it is made: ``ledger.dataset(name)``, or
+            ``ledger.datasets({client: name})`` where clients' data are disjoint.
         generator: None for the operating system's randomness.
         delta: at which ``history`` states epsilon.
 
     Raises:
         ValueError: for no clients, an empty dataset, a model in eval mode.
-        CompositionError: where model and pipeline do not fit.
+        CompositionError: where model, pipeline, training and sampling do not fit.
+
+    Guarantees:
+        - What a round costs is in the ledger before any client is asked.
+        - A run that goes on from a checkpoint is charged for every round it makes, again too.
 
     >>> from privfl.data import mnist_sample
     >>> x, y = mnist_sample().train
@@ -109,168 +129,207 @@ class Federation:
         loss: Loss,
         algorithm: "Algorithm[State] | None" = None,
         local: Trainer | TrainFunction | None = None,
+        sampling: Sampling | None = None,
         layout: Layout | None = None,
+        ledger: Account | None = None,
         generator: Stream | torch.Generator | None = None,
         adversary: Adversary | None = None,
         delta: float = 1e-5,
     ) -> None:
-        """Read the datasets and check that model and pipeline fit."""
+        """Read the datasets and check that model, pipeline and training fit."""
         require(model.training, "A model is trained in training mode", "eval", "Call model.train()")
         self.model, self.pipeline, self.loss = model, pipeline, loss
         self.algorithm = FedAvg() if algorithm is None else algorithm
         self.local = as_trainer(pipeline.trainer or local or LocalSGD())
+        self.sampling = Everybody() if sampling is None else sampling
         self.layout = Layout.of(model) if layout is None else layout
         require_fit(pipeline, self.layout)
         self.adversary = adversary or Adversary()
         self.datasets = self.adversary.poisoned(_named(datasets))
-        self.history = History(delta)
-        self._stream = Stream.of(generator)
-        self._worker = copy.deepcopy(model)  # keeps the modes in which the model was handed over
-        self._modes = [module.training for module in self._worker.modules()]
+        self.ledger = None if ledger is None else require_account(ledger)
+        self.history = History(delta, self.ledger)
+        self.budget: Budget | None = None
+        self.stream = Stream.of(generator)
+        self.worker = copy.deepcopy(model)  # keeps the modes in which the model was handed over
+        self.modes = [module.training for module in self.worker.modules()]
+        self.pipeline_state: Kept = None
         self._state = self.algorithm.start(model)
-        self._pipeline_state: Kept = None
+        self._refuse_what_training_reveals()
+        self._refuse_a_cohort_by_chance()
 
     @property
     def members(self) -> tuple[Party, ...]:
         """Names of the clients."""
         return tuple(self.datasets)
 
-    def rounds(self, n: int) -> Iterator[FederatedRound]:
-        """Run ``n`` rounds, one for each step of your loop."""
+    @property
+    def expected(self) -> float | None:
+        """How many clients a round is expected to have, where that is left to chance."""
+        return self.sampling.expected(len(self.members)) if self.sampling.size_varies else None
+
+    def rounds(self, n: int, budget: Budget | None = None) -> Iterator[FederatedRound]:
+        """Run ``n`` rounds, one for each step of your loop.
+
+        Args:
+            n: how many.
+            budget: stop before the round that would pass it. With a ledger, all that the ledger
+                holds counts; without, what this federation did.
+
+        Raises:
+            BudgetExceeded: where a budget of the ledger account is spent, and none was given here.
+        """
         require_count("n", n, least=1)
         for _ in range(n):
-            yield self.round()
+            try:
+                done = self._round({}, budget)
+            except BudgetExceeded:
+                if budget is None:
+                    raise
+                return
+            yield done
 
     def round(self, *, drop: Mapping[Party, str] | None = None) -> FederatedRound:
         """Run one round; ``drop`` loses clients from a stage of the protocol on."""
-        start = time.perf_counter()
-        exchange = _Exchange(self, len(self.history), drop)
-        self._state = self.algorithm.round(self._state, self.members, exchange)
-        self.model.load_state_dict(dict(self.algorithm.model(self._state)))
+        return self._round(drop or {}, None)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write weights, states and the ledger's head to a file, for `resume`.
+
+        No data, and no secret: with the operating system's randomness there is none to keep.
+        """
+        seeded = self.stream.key_of_replay if self.stream.seeded else None
+        write_checkpoint(
+            path,
+            {
+                "pipeline": repr(self.pipeline),
+                "layout": self.layout.hash,
+                "members": self.members,
+                "model": dict(self.model.state_dict()),
+                "algorithm": dict(self._state),
+                "state": self.pipeline_state,
+                "history": self.history.to_state(),
+                "replay": seeded,
+                "head": None if self.ledger is None else self.ledger.ledger.head,
+            },
+        )
+
+    @classmethod
+    def resume(
+        cls,
+        path: str | PathLike[str],
+        model: nn.Module,
+        datasets: Mapping[Party, Dataset] | Sequence[Dataset],
+        pipeline: Pipeline,
+        **options: Unpack["Options"],
+    ) -> Self:
+        """Go on from what `save` wrote, with the same model class, data and pipeline.
+
+        Rounds that were made after the checkpoint stay charged, and making them again is charged
+        too: a checkpoint cannot rewind a ledger.
+
+        Args:
+            path: of the checkpoint.
+            model: of the same layout; its weights are replaced.
+            datasets: of the same clients.
+            pipeline: the same.
+            options: as of the constructor.
+
+        Raises:
+            ValueError: for a file, model, clients or pipeline that do not fit, or a missing ledger.
+            LedgerTampered: for a ledger that does not hold the head of the checkpoint.
+        """
+        kept = read_checkpoint(path)
+        federation = cls(model, datasets, pipeline, **options)
+        federation._require_same(kept)
+        federation._go_on_from(kept, replayed="generator" not in options)
+        return federation
+
+    def _round(self, drop: Mapping[Party, str], budget: Budget | None) -> FederatedRound:
+        start, number = time.perf_counter(), len(self.history)
+        self.budget = budget
+        exchange = Exchange(self, number, self._drawn(number), drop)
+        self._state = self.algorithm.round(self._state, exchange.members, exchange)
+        weights = dict(self.algorithm.model(self._state))
+        self.model.load_state_dict(weights)
+        exchange.bind_model(weights)
         release = exchange.release
-        record = self.history.add(release, exchange.charges, seconds=time.perf_counter() - start)
+        record = self.history.add(release, seconds=time.perf_counter() - start)
         return FederatedRound(record.round, release, release.scalars, self.model, record)
 
+    def _drawn(self, number: int) -> tuple[Party, ...]:
+        """Draw the cohort of one round; a shuffled pass goes over several rounds."""
+        n = len(self.members)
+        passes, place = divmod(number, self.sampling.steps_of(n))
+        draws = self.sampling.draws(n, place + 1, self.stream.child(f"sampling/{passes}"))
+        return tuple(self.members[k] for k in list(draws)[-1].tolist())
 
-class _Exchange:
-    """One round's exchange: clients train from a model when the protocol asks them."""
+    def _require_same(self, kept: Mapping[str, Any]) -> None:
+        found = {"pipeline": repr(self.pipeline), "members": self.members}
+        for what, value in found.items():
+            wanted = f"The {what} must be the checkpoint's, {kept[what]}"
+            require(kept[what] == value, wanted, value)
+        same = kept["layout"] == self.layout.hash
+        require(same, "The model must have the checkpoint's layout", "another one")
+        charged = kept["head"] is not None
+        fix = "Pass ledger="
+        require(not charged or self.ledger is not None, "The run keeps a ledger", "none", fix)
 
-    def __init__(self, federation: Federation, number: int, drop: Mapping[Party, str] | None):
-        self.federation, self.number, self.drop = federation, number, drop
-        self.stream = federation._stream.child(f"round/{number}")
-        self.local: Train = self._train
+    def _go_on_from(self, kept: Mapping[str, Any], *, replayed: bool) -> None:
+        if kept["head"] is not None and self.ledger is not None:
+            self.ledger.ledger.verify(anchor=kept["head"])
+        if kept["replay"] is not None and replayed:
+            self.stream = Stream(kept["replay"], seeded=True)
+        self.model.load_state_dict(dict(kept["model"]))
+        self._state, self.pipeline_state = dict(kept["algorithm"]), kept["state"]
+        self.history.load_state(kept["history"])
 
-    def _train(self, client: Party, model: nn.Module, generator: Stream) -> Trained:
-        federation = self.federation
-        return federation.local.train(
-            model, federation.datasets[client], federation.loss, generator
-        )
+    def _refuse_what_training_reveals(self) -> None:
+        """Refuse running statistics and private counts beside a training that claims privacy."""
+        charges = self.local.charges(min(len(y) for _, y in self.datasets.values()))
+        if not charges:
+            return
+        if self.layout.statistics_dim:
+            raise CompositionError(
+                "R1",
+                (self.local, "running statistics"),
+                f"{self.local!r} protects what it trains, and running statistics are not trained",
+                "Use Layout.of(model, statistics='local'), or replace BatchNorm by GroupNorm",
+            )
+        private = charges[0].relation is Relation.ADD_REMOVE
+        if private and self.pipeline.contract.weighting != "uniform":
+            weigh = self.pipeline.contract.author("weighting")
+            raise CompositionError(
+                "R7",
+                (weigh, self.local),
+                f"{weigh!r} sends the number of records, which is private under add/remove",
+                "Drop Weigh, or train with relation='zero-out'",
+            )
 
-    def __call__(
-        self,
-        members: Sequence[Party],
-        train: Train,
-        *,
-        model: State,
-        weights: Sequence[float] | None = None,
-        owners: Tensor | None = None,
-    ) -> Release:
-        federation, layout = self.federation, self.federation.layout
-        start = layout.flatten(model)
-        cohort = Cohort(tuple(members), None if weights is None else tuple(weights), owners)
-        opening = Opening.fresh(
-            federation.pipeline,
-            cohort,
-            layout.dim,
-            statistics=layout.statistics_dim,
-            scalars=self._scalars(),
-            round=self.number,
-            model=model_hash(start),
-            nonce=self.stream.child("nonce").bytes(16) if self.stream.seeded else None,
-            public=public_of(federation._pipeline_state),
-        )
-        update_of = _Updates(federation, train, model, self.stream)
-        if train is self.local and isinstance(federation.local, TogetherSGD):
-            update_of = _UpdatesTogether(federation, members, model, self.stream)
-        release = federation.pipeline.run(
-            opening,
-            federation.adversary.corrupted(update_of, cohort.members),
-            state=federation._pipeline_state,
-            drop=self.drop,
-            generator=self.stream.child("noise"),
-            rogues=federation.adversary.rogues(federation.pipeline, cohort.members),
-        )
-        federation._pipeline_state = release.state
-        self.charges = Setting(federation.pipeline, opening).plan.charges
-        self.release = on_device_of(release, start)
-        return self.release
-
-    def moved(self, model: State, release: Release) -> State:
-        return cast("State", moved(self.federation.layout, model, release))
-
-    def _scalars(self) -> tuple[Scalar, ...]:
-        """Return what the algorithm asks for, the trainer reports and no part declares itself."""
-        own = {scalar.name for scalar in self.federation.pipeline.scalars}
-        known = set(self.federation.local.reports) - own
-        return tuple(s for s in self.federation.algorithm.scalars if s.name in known)
+    def _refuse_a_cohort_by_chance(self) -> None:
+        """Refuse a rule whose precondition would depend on a private cohort (rule R12)."""
+        claims = self.pipeline.contract.claims_privacy
+        rule = self.pipeline.aggregator
+        if self.sampling.size_varies and claims and not rule.linear:
+            raise CompositionError(
+                "R12",
+                (self.sampling, rule),
+                f"{rule!r} needs so many rows, and how many {self.sampling!r} draws is private",
+                "Use FixedSize(size=…), or Mean()",
+            )
 
 
-class _Updates:
-    """Train a client when its update is asked for, and flatten what it learned."""
+class Options(TypedDict, total=False):
+    """Name what `Federation` takes besides model, data and pipeline."""
 
-    def __init__(self, federation: Federation, train: Train, model: State, stream: Stream) -> None:
-        self.federation, self.train, self.model, self.stream = federation, train, model, stream
-
-    def __call__(self, client: Party) -> tuple[Tensor, Mapping[str, float]]:
-        trained = self.train(client, fresh_worker(self.federation, self.model), self._of(client))
-        return self._sent(client, trained.model, trained.scalars)
-
-    def _of(self, client: Party) -> Stream:
-        return self.stream.child(f"client/{client}")
-
-    def _sent(
-        self, client: Party, trained: nn.Module | State, scalars: Mapping[str, float]
-    ) -> tuple[Tensor, Mapping[str, float]]:
-        layout = self.federation.layout
-        update = layout.flatten(trained) - layout.flatten(self.model)
-        statistics = layout.flatten_statistics(trained) - layout.flatten_statistics(self.model)
-        counts = {COUNT: float(len(self.federation.datasets[client][1]))}
-        return torch.cat([update, statistics]), {**counts, **scalars}
-
-
-class _UpdatesTogether(_Updates):
-    """Train all clients at once when the first update is asked for."""
-
-    def __init__(
-        self, federation: Federation, members: Sequence[Party], model: State, stream: Stream
-    ) -> None:
-        self.federation, self.model, self.stream = federation, model, stream
-        self.members, self.sent = members, dict[Party, tuple[Tensor, Mapping[str, float]]]()
-
-    def __call__(self, client: Party) -> tuple[Tensor, Mapping[str, float]]:
-        if not self.sent:
-            self._train_all()
-        return self.sent[client]
-
-    def _train_all(self) -> None:
-        federation, local = self.federation, self.federation.local
-        weights, losses = local.train_many(  # type: ignore[attr-defined]
-            fresh_worker(federation, self.model),
-            [federation.datasets[who] for who in self.members],
-            federation.loss,
-            [self._of(who) for who in self.members],
-        )
-        for who, trained, loss in zip(self.members, weights, losses, strict=True):
-            self.sent[who] = self._sent(who, trained, {"loss": loss})
-
-
-def fresh_worker(federation: Federation, model: State) -> nn.Module:
-    """Return the one worker with the weights ``model``, in the modes of the user's model."""
-    worker = federation._worker
-    worker.load_state_dict(dict(model))
-    for module, training in zip(worker.modules(), federation._modes, strict=True):
-        module.training = training
-    return worker
+    loss: Required[Loss]
+    algorithm: "Algorithm[State] | None"
+    local: Trainer | TrainFunction | None
+    sampling: Sampling | None
+    layout: Layout | None
+    ledger: Account | None
+    generator: Stream | torch.Generator | None
+    adversary: Adversary | None
+    delta: float
 
 
 def _named(datasets: Mapping[Party, Dataset] | Sequence[Dataset]) -> dict[Party, Data]:

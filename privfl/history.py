@@ -1,14 +1,24 @@
-"""What happened in each round."""
+"""What happened in each round, and what it cost."""
 
-from collections.abc import Iterator
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from privfl.core import Charge
+from privfl.core import Budget, Charge, Party, Relation, State, Unit, Vantage
+from privfl.ledger._account import Account
+from privfl.ledger._claim import UNDEFENDED, Claim
+from privfl.ledger._limits import require_within
+from privfl.ledger._reckoning import Question, epsilon_for
 from privfl.rounds import Release
 
 if TYPE_CHECKING:
     import pandas
+
+NOBODY = Question(
+    Unit.CLIENT, Vantage.OUTSIDER, Relation.ZERO_OUT
+)  # asked where nothing is claimed
 
 
 @dataclass(frozen=True)
@@ -20,8 +30,10 @@ class Record:
         loss: mean training loss as it came out of the pipeline (noised where the pipeline noises).
         survivors: how many clients are counted.
         bytes_up, bytes_down: of the busiest client.
-        epsilon: after this round, client level, at the history's delta; infinite without noise.
-        against: the adversary for whom that epsilon holds.
+        epsilon: after this round, at the history's delta, of the client it is worst for; infinite
+            where nothing is claimed.
+        unit: whose presence that epsilon hides: a client with all its data, or one record.
+        against: the adversary for whom it holds.
         seconds: the round took.
     """
 
@@ -31,47 +43,83 @@ class Record:
     bytes_up: int
     bytes_down: int
     epsilon: float
+    unit: str
     against: str
     seconds: float
 
 
 @dataclass
 class History:
-    """Collect a `Record` a round; ``to_pandas`` makes a table of them."""
+    """Collect a `Record` a round; ``to_pandas`` makes a table of them.
+
+    Epsilon is the ledger's where there is one. Without a ledger it is what these rounds come to as
+    designed, with noise that nobody can repeat, so a run with a seed shows the same figures.
+    """
 
     delta: float
+    ledger: Account | None = None
     records: list[Record] = field(default_factory=list)
-    _charged: dict[Charge, int] = field(default_factory=dict, repr=False)
+    _spent: dict[Party, Counter[tuple[Claim, ...]]] = field(default_factory=dict, repr=False)
 
-    def add(self, release: Release, charges: tuple[Charge, ...], *, seconds: float) -> Record:
+    def require_within(self, budget: Budget, charges: Mapping[Party, Sequence[Charge]]) -> None:
+        """Raise `BudgetExceeded` where a release with these charges would pass a budget."""
+        claims = _claims(charges)
+
+        def releases_of(client: Party) -> Counter[tuple[Claim, ...]]:
+            return self._spent.get(client, Counter()) + Counter({claims[client]: 1})
+
+        pairs = [(client, claim) for client, group in claims.items() for claim in group]
+        require_within(budget, pairs, releases_of)
+
+    def spend(self, charges: Mapping[Party, Sequence[Charge]]) -> None:
+        """Write down what one release costs, by client."""
+        for client, claims in _claims(charges).items():
+            self._spent.setdefault(client, Counter())[claims] += 1
+
+    def add(self, release: Release, *, seconds: float) -> Record:
         """Write one round down, and return the row."""
-        for charge in charges:
-            self._charged[charge] = self._charged.get(charge, 0) + charge.count
-        epsilon, against = self._epsilon(charges)
+        question = self._question()
         record = Record(
             round=len(self.records),
             loss=release.scalars.get("loss"),
             survivors=len(release.survivors),
             bytes_up=release.bytes_up,
             bytes_down=release.bytes_down,
-            epsilon=epsilon,
-            against=against,
+            epsilon=self._epsilon(question),
+            unit=question.unit.value,
+            against=str(question.vantage) if question is not NOBODY else "everybody",
             seconds=seconds,
         )
         self.records.append(record)
         return record
 
-    def _epsilon(self, charges: tuple[Charge, ...]) -> tuple[float, str]:
-        """Return the largest epsilon of this run's charges; a round without any ends it."""
-        if not charges or len(self._charged) > len(charges):
-            return float("inf"), "everybody"
-        from privfl.accounting import epsilon_of  # here: importing it takes a second
+    def _question(self) -> Question:
+        """Ask about a client where one is claimed to be hidden, against the strongest adversary."""
+        groups = {claims for spent in self._spent.values() for claims in spent}
+        charges = [c.charge for claims in groups for c in claims if c.is_telling]
+        asked = [c for c in charges if c.unit is Unit.CLIENT] or charges
+        if not asked:
+            return NOBODY
+        most = max(asked, key=lambda charge: (len(charge.vantage.parties), charge.relation))
+        return Question(most.unit, most.vantage, most.relation)
 
-        found = [
-            (epsilon_of(c.event, self.delta, c.relation, count=count).upper, str(c.vantage))
-            for c, count in self._charged.items()
-        ]
-        return max(found)
+    def _epsilon(self, question: Question) -> float:
+        if self.ledger is not None:
+            kinds = {"unit": question.unit, "vantage": question.vantage}
+            return self.ledger.epsilon(self.delta, relation=question.relation, **kinds).upper  # type: ignore[arg-type]
+        each = (epsilon_for(spent, self.delta, question) for spent in self._spent.values())
+        return max((interval.upper for interval in each), default=0.0)
+
+    def to_state(self) -> State:
+        """Return everything as a value, for a checkpoint."""
+        records = tuple(json.dumps(asdict(record)) for record in self.records)
+        spent = {who: _text(releases) for who, releases in self._spent.items()}
+        return {"records": records, "spent": spent}
+
+    def load_state(self, state: Any) -> None:
+        """Go on from what `to_state` returned."""
+        self.records = [Record(**json.loads(text)) for text in state["records"]]
+        self._spent = {who: _releases(text) for who, text in state["spent"].items()}
 
     def to_pandas(self) -> "pandas.DataFrame":
         """Return the rounds as a table, one row each (needs pandas)."""
@@ -90,3 +138,17 @@ class History:
     def __getitem__(self, k: int) -> Record:
         """Return one round's row."""
         return self.records[k]
+
+
+def _claims(charges: Mapping[Party, Sequence[Charge]]) -> dict[Party, tuple[Claim, ...]]:
+    void = (Claim.of(UNDEFENDED),)
+    return {who: tuple(map(Claim.of, group)) or void for who, group in charges.items()}
+
+
+def _text(releases: Mapping[tuple[Claim, ...], int]) -> str:
+    return json.dumps([([c.fields for c in claims], n) for claims, n in releases.items()])
+
+
+def _releases(text: str) -> Counter[tuple[Claim, ...]]:
+    pairs = ((tuple(map(Claim.of_fields, claims)), n) for claims, n in json.loads(text))
+    return Counter(dict(pairs))

@@ -7,15 +7,19 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from privfl.averager import Averager, require_fit
+from privfl.averager import Averager, require_account, require_fit
+from privfl.calibration import drawn_cohort, noise_for
 from privfl.core import (
     SERVER,
+    Account,
+    Budget,
     Cohort,
     CompositionError,
     Layout,
     Model,
     Party,
     Plan,
+    Reservation,
     Scalar,
     State,
     Weights,
@@ -36,6 +40,7 @@ from privfl.rounds import (
     in_process,
     on_device_of,
 )
+from privfl.sampling import Everybody, Sampling, amplified
 from privfl.views import Tape, Transcript
 
 
@@ -69,6 +74,7 @@ class Pipeline(Line):
         drop: Mapping[Party, str] | None = None,
         generator: Stream | torch.Generator | None = None,
         nonce: bytes | None = None,
+        ledger: Account | None = None,
         transcript: bool = False,
         statistics: Tensor | None = None,
         model: bytes = b"",
@@ -85,6 +91,8 @@ class Pipeline(Line):
             drop: the stage from which a client is gone, by client.
             generator: None for secure noise; a generator repeats a run and marks it (R28).
             nonce: 16 bytes, to replay a round; None draws a fresh one.
+            ledger: charged before anything leaves a client: ``ledger.dataset(name)``, or
+                ``ledger.datasets({client: name})``.
             transcript: record the letters, for ``release.transcript.view(vantage)``.
             statistics: (n, s) running statistics, averaged apart.
             model: hash of the broadcast weights, bound into the session.
@@ -92,6 +100,7 @@ class Pipeline(Line):
         Raises:
             ValueError: for updates of a wrong shape, missing scalars, an unknown stage.
             PlanError: where n or d does not fit a part.
+            BudgetExceeded: where the account's budget is spent; then nothing was released.
             ProtocolAbort: where the round ends without a release.
         """
         self._refuse_trainer()
@@ -122,10 +131,21 @@ class Pipeline(Line):
             k = place[who]
             return rows[k], {name: float(value[k]) for name, value in values.items()}
 
+        stream = Stream.of(generator)
+        reserved = None if ledger is None else self._charge(opening, ledger, stream.seeded)
         release = self.run(
-            opening, update_of, state=state, drop=drop, generator=generator, transcript=transcript
+            opening, update_of, state=state, drop=drop, generator=stream, transcript=transcript
         )
-        return on_device_of(release, updates)
+        release = on_device_of(release, updates)
+        if reserved is not None:
+            reserved.bind(update=release.digest)
+        return release
+
+    def _charge(self, opening: Opening, ledger: Account, seeded: bool) -> Reservation:
+        require_account(ledger)
+        charges = Setting(self, opening).plan.charges
+        by_client = dict.fromkeys(opening.cohort.members, charges)
+        return ledger.reserve(by_client, pipeline=repr(self), seeded=seeded)
 
     def run(
         self,
@@ -165,6 +185,7 @@ class Pipeline(Line):
         *,
         n_examples: Sequence[float] | Tensor | None = None,
         layout: Layout | None = None,
+        ledger: Account | None = None,
     ) -> Weights:
         """Average clients' weights under the pipeline: the one-line change in a training loop.
 
@@ -173,6 +194,7 @@ class Pipeline(Line):
             model: what they started from.
             n_examples: (n,) example counts, for a pipeline with `Weigh`.
             layout: where not everything trains, see `Layout.of`.
+            ledger: as for `aggregate`.
 
         Returns:
             New weights of the same kind as ``model``'s, with its dtypes and devices.
@@ -191,11 +213,41 @@ class Pipeline(Line):
                 f"{self!r} remembers from round to round, and average() forgets. "
                 "Use averager = shield.averager(model), then averager(states)."
             )
-        return self.averager(model, layout=layout)(states, n_examples=n_examples)
+        averager = self.averager(model, layout=layout, ledger=ledger)
+        return averager(states, n_examples=n_examples)
 
-    def averager(self, model: Model, *, layout: Layout | None = None) -> Averager:
+    def averager(
+        self, model: Model, *, layout: Layout | None = None, ledger: Account | None = None
+    ) -> Averager:
         """Return `average` with a memory: round number, adaptive state, and the last release."""
-        return Averager(self, model, layout=layout)
+        return Averager(self, model, layout=layout, ledger=ledger)
+
+    def noise_for(
+        self,
+        budget: Budget,
+        *,
+        n_clients: int,
+        rounds: int,
+        sampling: Sampling | None = None,
+    ) -> float:
+        """Return the least noise multiplier that keeps ``rounds`` rounds within a budget.
+
+        It is about the one noise of the pipeline, whose own multiplier does not matter. Only an
+        outsider is kept from learning who was drawn by ``sampling``; see `privfl.sampling`.
+
+        Raises:
+            CompositionError: for a pipeline without a noise, or with two.
+            ValueError: for a budget about something that the pipeline does not claim.
+
+        >>> from privfl.core import Budget
+        >>> from privfl.defenses.dp import CentralGaussianNoise, Clip
+        >>> from privfl.parts import Mean
+        >>> shield = Pipeline(Clip(1.0), Mean(), CentralGaussianNoise(1.0))
+        >>> z = shield.noise_for(Budget(epsilon=8, delta=1e-5), n_clients=100, rounds=10)
+        >>> round(z, 2)
+        1.9
+        """
+        return noise_for(self, budget, n_clients=n_clients, rounds=rounds, sampling=sampling)
 
     def plan(
         self,
@@ -224,8 +276,13 @@ class Pipeline(Line):
         model: Model | Layout | None = None,
         rounds: int = 1,
         delta: float = 1e-5,
+        sampling: Sampling | None = None,
+        n_records: int | None = None,
     ) -> Explanation:
         """Say what runs, who sees what, bounds, bytes, epsilon against whom, and whether it trains.
+
+        With ``sampling``, ``n_clients`` are those from whom each round's cohort is drawn. Training
+        that hides single records costs a client of ``n_records`` what is said.
 
         >>> from privfl.defenses.dp import Clip
         >>> print(Pipeline(Clip(1.0)).explain(n_clients=10, dim=1000).forecast)
@@ -233,17 +290,24 @@ class Pipeline(Line):
         """
         require_count("rounds", rounds, least=1)
         require(0 < delta < 1, "delta must lie between 0 and 1", delta)
-        return explain(self._setting(n_clients, dim, model, (), None), rounds=rounds, delta=delta)
+        how = Everybody() if sampling is None else sampling
+        cohort = drawn_cohort(how, n_clients)
+        setting = self._setting(cohort, dim, model, (), None)
+        charges = amplified(setting.plan.charges, how, n_clients, member=True)
+        if self.trainer is not None and n_records is not None:
+            charges = (*charges, *self.trainer.charges(n_records))
+        return explain(setting, charges, rounds=rounds, delta=delta)
 
     def _setting(
         self,
-        n_clients: int,
+        n_clients: int | Cohort,
         dim: int | None,
         model: Model | Layout | None,
         scalars: tuple[Scalar, ...],
         public: Mapping[Party, State] | None,
     ) -> Setting:
-        require_count("n_clients", n_clients, least=1)
+        if not isinstance(n_clients, Cohort):
+            require_count("n_clients", n_clients, least=1)
         wanted = "Say how large an update is, by dim= or by model="
         require((dim is None) != (model is None), wanted, "neither" if dim is None else "both")
         statistics = 0

@@ -5,8 +5,10 @@ import ast
 from privfl.core import require
 from privfl.parts import Part
 from privfl.pipeline import Pipeline
+from privfl.sampling import Sampling
 
-Value = Part | Pipeline | int | float | str | bool | frozenset[str] | None
+Value = Part | Sampling | Pipeline | int | float | str | bool | frozenset[str] | None
+Known = dict[str, type[Part] | type[Sampling] | type[Pipeline]]
 
 
 def read_pipeline(text: str) -> Pipeline:
@@ -28,17 +30,18 @@ def read_pipeline(text: str) -> Pipeline:
     return pipeline  # type: ignore[return-value]
 
 
-def _parts() -> dict[str, type[Part] | type[Pipeline]]:
-    from privfl import parts
+def _parts() -> Known:
+    from privfl import parts, sampling
     from privfl.defenses import dp, robust
 
-    rooms = (parts, dp, robust)
+    rooms = (parts, dp, robust, sampling)
     names = {name: getattr(room, name) for room in rooms for name in room.__all__}
-    known = {k: v for k, v in names.items() if isinstance(v, type) and issubclass(v, Part)}
+    kinds = (Part, sampling.Sampling)
+    known = {k: v for k, v in names.items() if isinstance(v, type) and issubclass(v, kinds)}
     return {"Pipeline": Pipeline, **known}
 
 
-def _value(node: ast.expr, known: dict[str, type[Part] | type[Pipeline]]) -> Value:
+def _value(node: ast.expr, known: Known) -> Value:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         name = node.func.id
         require(name in known, f"A part is one of {', '.join(sorted(known))}", repr(name))

@@ -11,6 +11,7 @@ FOLDER = Path(__file__).parents[1] / "notebooks"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
 SAYS = {
     "1_wrap_the_loop_you_have": ["[R5]", "expect it not to train", "10 of 10"],
+    "3_how_much_budget_is_left": ["above the budget of 3", "not audited", "tampered:"],
     "2_what_a_server_sees": ["LEAK", "no meaningful guarantee", "identified 1.00"],
 }
 
@@ -37,9 +38,7 @@ def test_a_notebook_runs_and_says_what_it_promises(name: str) -> None:
     notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
     NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
     printed = "".join(
-        output.get("text", "")
-        for cell in notebook.cells
-        for output in cell.get("outputs", [])
+        output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", [])
     )
     for words in SAYS[name]:
         assert words in printed

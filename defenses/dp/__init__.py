@@ -12,8 +12,21 @@ each client, and stands where the server runs.
   Put it before the protocol, or use CentralGaussianNoise(1.1).
 """
 
+from privfl.defenses.dp._adaptive_clip import AdaptiveClip, share_for
 from privfl.defenses.dp._central_gaussian_noise import CentralGaussianNoise
 from privfl.defenses.dp._clip import Clip
+from privfl.defenses.dp._dpsgd import DPSGD
 from privfl.defenses.dp._local_gaussian_noise import LocalGaussianNoise
+from privfl.defenses.dp._make_private import make_private
+from privfl.defenses.dp._make_private_with_epsilon import make_private_with_epsilon
 
-__all__ = ["CentralGaussianNoise", "Clip", "LocalGaussianNoise"]
+__all__ = [
+    "DPSGD",
+    "AdaptiveClip",
+    "CentralGaussianNoise",
+    "Clip",
+    "LocalGaussianNoise",
+    "make_private",
+    "make_private_with_epsilon",
+    "share_for",
+]

@@ -47,33 +47,7 @@ class Clip(Wrapper):
 
     def check(self, given: Contract) -> Contract:
         """Stand before any noise, on updates or rows."""
-        if given.noise != "none":
-            noise = given.author("noise")
-            raise CompositionError(
-                "R1",
-                (noise, self),
-                f"{self!r} behind {noise!r} would clip the noise, not the update",
-                "Put Clip before the noise",
-            )
-        if given.where == "result":
-            rule = given.author("where")
-            raise CompositionError(
-                "R1",
-                (rule, self),
-                f"{self!r} behind {rule!r} bounds the release, and no single update",
-                "Put Clip before the protocol (a client's promise) or right behind it (enforced)",
-            )
-        if given.form != "real":
-            form = given.author("form")
-            raise CompositionError(
-                "R4", (form, self), f"{self!r} stands behind {form!r}", "Put Clip before it"
-            )
-        if given.rows == "group":
-            return given
-        if given.clip_norm < self.clip_norm:  # the other clip's bound is the one that holds
-            return given
-        who = "client" if given.where == "client" else "opener"
-        return given.but(self, clip_norm=self.clip_norm, enforced_by=who)
+        return bounded(self, self.clip_norm, given)
 
     def plan(self, given: Plan, contract: Contract, public: State) -> Plan:
         """State the body's, the joint and the coordinate bound, and the scalars' units."""
@@ -105,23 +79,59 @@ class Clip(Wrapper):
         return torch.cat([body, x[at.plan.body : at.plan.scalars_at.start], tail])
 
     def _scalars(self, tail: Tensor, at: At) -> Tensor:
-        if not len(tail):
-            return tail
-        before = tail.new_tensor(at.plan.unit)
-        after = tail.new_tensor(self.plan(at.plan, at.contract, None).unit)
-        return (tail / before).clamp(-1, 1) * after
+        wide = tail.double()
+        after = self.plan(at.plan, at.contract, None).unit
+        exact = (wide / wide.new_tensor(at.plan.unit)).clamp(-1, 1) * wide.new_tensor(after)
+        made = exact.to(tail)
+        # in half precision, rounding to the nearest can lift a scalar above its share of the bound
+        lower = torch.nextafter(made, torch.zeros_like(made))
+        return made.where(made.double().abs() <= exact.abs(), lower)
+
+
+def bounded(part: Wrapper, clip_norm: float, given: Contract) -> Contract:
+    """Return the contract behind a clip to ``clip_norm``, or refuse where it bounds nothing."""
+    name = type(part).__name__
+    if given.noise != "none":
+        noise = given.author("noise")
+        raise CompositionError(
+            "R1",
+            (noise, part),
+            f"{part!r} behind {noise!r} would clip the noise, not the update",
+            f"Put {name} before the noise",
+        )
+    if given.where == "result":
+        rule = given.author("where")
+        raise CompositionError(
+            "R1",
+            (rule, part),
+            f"{part!r} behind {rule!r} bounds the release, and no single update",
+            f"Put {name} before the protocol (a client's promise), or Clip(…) right behind it "
+            "(enforced)",
+        )
+    if given.form != "real":
+        form = given.author("form")
+        raise CompositionError(
+            "R4", (form, part), f"{part!r} stands behind {form!r}", f"Put {name} before it"
+        )
+    if given.rows == "group":
+        return given
+    if given.clip_norm < clip_norm:  # the other clip's bound is the one that holds
+        return given
+    who = "client" if given.where == "client" else "opener"
+    return given.but(part, clip_norm=clip_norm, enforced_by=who)
 
 
 def shrink(x: Tensor, norm: float) -> Tensor:
     """Scale ``x`` (d,) so that its L2 norm is at most ``norm``, in its own dtype."""
     shrunk, scale = x, 1.0
-    while (length := _length(shrunk)) > norm:
+    while (length := length_of(shrunk)) > norm:
         # one unit in the last place less, and again: rounding can lift the result above the bound
         scale *= norm / length * (1 - torch.finfo(x.dtype).eps)
         shrunk = (x.double() * scale).to(x.dtype)
     return shrunk
 
 
-def _length(x: Tensor) -> float:
+def length_of(x: Tensor) -> float:
+    """Return the L2 norm of ``x`` (d,)."""
     # float64: the squares of float16 or of 1e30 in float32 overflow
     return float(torch.linalg.vector_norm(x, dtype=torch.float64))

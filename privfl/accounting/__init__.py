@@ -12,13 +12,27 @@ at most 4.38 (closed form)
 at most 10 (closed form)
 >>> print(epsilon_of(PoissonSampledDpEvent(0.01, GaussianDpEvent(1.0)), delta=1e-5, count=100))
 at most 0.719 (PLD)
+>>> print(epsilon_of(GaussianDpEvent(5.0), delta=1e-5, lower=True))
+between 0.725 and 0.726 (closed form)
+>>> print(group_epsilon_of(GaussianDpEvent(5.0), 5, delta=1e-5))
+at most 4.38 (closed form)
 >>> round(noise_multiplier_for(epsilon=1.0, delta=1e-5, count=10), 2)
 11.8
 """
 
-from privfl.accounting._calibrate import noise_multiplier_for
+from privfl.accounting._calibrate import calibrate, noise_multiplier_for
 from privfl.accounting._closed_form import gaussian_epsilon
-from privfl.accounting._epsilon import epsilon_of
-from privfl.accounting._interval import Interval
+from privfl.accounting._epsilon import bounds_of, epsilon_of
+from privfl.accounting._group import group_epsilon_of
+from privfl.accounting._interval import MEANINGLESS, Interval
 
-__all__ = ["Interval", "epsilon_of", "gaussian_epsilon", "noise_multiplier_for"]
+__all__ = [
+    "MEANINGLESS",
+    "Interval",
+    "bounds_of",
+    "calibrate",
+    "epsilon_of",
+    "gaussian_epsilon",
+    "group_epsilon_of",
+    "noise_multiplier_for",
+]

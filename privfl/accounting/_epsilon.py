@@ -2,14 +2,15 @@
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from privfl.accounting._closed_form import epsilon_of_mu, require_delta
-from privfl.accounting._interval import MEANINGLESS, Interval
+from privfl.accounting._interval import Interval
 from privfl.accounting._leaves import joint_mu, leaves_of
-from privfl.accounting._pld import has_pld, pld_epsilon
+from privfl.accounting._pld import pld_epsilon, pld_lower
 from privfl.accounting._rdp import rdp_epsilon
-from privfl.accounting._relations import zero_out_twins
+from privfl.accounting._relations import without_sampling, zero_out_twins
 from privfl.core import Relation
 
 if TYPE_CHECKING:
@@ -17,13 +18,22 @@ if TYPE_CHECKING:
 
 
 def epsilon_of(
-    event: object, delta: float, relation: Relation | str = Relation.ZERO_OUT, count: int = 1
+    event: object,
+    delta: float,
+    relation: Relation | str = Relation.ZERO_OUT,
+    count: int = 1,
+    *,
+    lower: bool = False,
 ) -> Interval:
     """Bound epsilon of ``count`` times ``event``, the least of the bounds that can be had.
 
     Gaussians without sampling are exact. Sampled ones, Laplace noise, randomised response and
-    mixtures take the Renyi bound first, and the privacy loss distribution where epsilon is below
-    about 100; above, it would take minutes and gigabytes to say that nothing is guaranteed.
+    mixtures take the least of Renyi's bound and the privacy loss distribution's. Fixed-size
+    samples and searches have Renyi's alone.
+
+    A ``RepeatAndSelectDpEvent`` is a search of which the best trial alone is released. Charge it
+    only where the number of trials was drawn from its distribution, and where no trial's output,
+    progress bar included, was seen before selection; else compose the trials (rule R15).
 
     Args:
         event: a ``dp_accounting.DpEvent``. Its noise multiplier is the standard deviation over
@@ -32,6 +42,8 @@ def epsilon_of(
         delta: in (0, 1).
         relation: which datasets are neighbours; see `privfl.core.Relation`.
         count: how often the event happens, adaptively or not.
+        lower: find a lower end too, which takes seconds for sampled events. It bounds the slack of
+            the accountant, not the leakage of what was released; ``None`` where none is known.
 
     Raises:
         ValueError: ``delta`` is not in (0, 1), or no bound is known for this kind of event or for
@@ -58,36 +70,89 @@ def epsilon_of(
     if dp.NonPrivateDpEvent() in leaves:
         return Interval(None, math.inf, "non-private")
     twins = zero_out_twins(leaves, relation)
-    if all(type(twin) is dp.GaussianDpEvent for twin in twins):
-        return Interval(None, epsilon_of_mu(joint_mu(twins), delta), "closed form")
-    bounds = _bounds(twins, delta, relation)
+    exact = _exact(twins, delta)
+    if exact is not None:
+        return Interval(exact if lower else None, exact, "closed form")
+    bounds = upper_ends(twins, delta, relation)
     method = min(bounds, key=bounds.__getitem__)
-    return Interval(None, bounds[method], method)
+    low = pld_lower(twins, delta, relation) if lower else None
+    return Interval(low if low is None else min(low, bounds[method]), bounds[method], method)
 
 
-def _bounds(twins: "Counter[dp.DpEvent]", delta: float, relation: Relation) -> dict[str, float]:
-    bounds = {
-        "closed form": _unamplified_epsilon(twins, delta),
-        "RDP": rdp_epsilon(twins, delta, relation),
-    }
-    size = min(bounds.values())
-    if math.isinf(bounds["RDP"]):
-        # Poisson sampling under replace-one has no Renyi bound; its zero-out twin tells the size.
-        size = min(size, rdp_epsilon(twins, delta, Relation.ZERO_OUT))
-    if size < MEANINGLESS and has_pld(twins):
-        bounds["PLD"] = pld_epsilon(twins, delta, relation, grid=1e-4 if size < 20 else 1e-3)
-    return bounds
+def bounds_of(
+    event: object,
+    delta: float,
+    relation: Relation | str = Relation.ZERO_OUT,
+    count: int = 1,
+    *,
+    lower: bool = False,
+) -> Mapping[str, Interval]:
+    """Return what each method says by itself, under the name of the method.
 
+    `epsilon_of` is the least of them. ``"closed form"`` leaves sampling out. A method without a
+    finite bound is absent, unless none has one.
 
-def _unamplified_epsilon(twins: "Counter[dp.DpEvent]", delta: float) -> float:
-    """Return the bound with all sampling left out; infinite where something is not Gaussian.
+    Args:
+        event: as for `epsilon_of`, and so are the others.
+        delta: in (0, 1).
+        relation: which datasets are neighbours.
+        count: how often the event happens.
+        lower: find lower ends too, where there are any.
 
-    A sampled Gaussian is a mixture over samples, each no worse than the Gaussian on all the data.
+    Raises:
+        ValueError: as `epsilon_of` does.
+
+    >>> from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent
+    >>> step = PoissonSampledDpEvent(0.01, GaussianDpEvent(1.0))
+    >>> for interval in bounds_of(step, delta=1e-5, count=100).values():
+    ...     print(interval)
+    at most 0.719 (PLD)
+    at most 1.22 (RDP)
+    at most 91.9 (closed form)
     """
     import dp_accounting as dp
 
-    inner: Counter[dp.DpEvent] = Counter()
-    for twin, count in twins.items():
-        inner[getattr(twin, "event", twin)] += count
-    gaussian = all(type(event) is dp.GaussianDpEvent for event in inner)
-    return epsilon_of_mu(joint_mu(inner), delta) if gaussian else math.inf
+    relation = Relation.of(relation)
+    require_delta(delta)
+    leaves = leaves_of(event, count)
+    if dp.NonPrivateDpEvent() in leaves:
+        return {"non-private": Interval(None, math.inf, "non-private")}
+    twins = zero_out_twins(leaves, relation)
+    ends = upper_ends(twins, delta, relation)
+    lows = {"closed form": _exact(twins, delta)} if lower else {}
+    if lower:
+        lows["PLD"] = pld_lower(twins, delta, relation)
+    finite = [method for method in sorted(ends) if math.isfinite(ends[method])]
+    return {m: Interval(lows.get(m), ends[m], m) for m in finite or ends}
+
+
+def upper_ends(twins: "Counter[dp.DpEvent]", delta: float, relation: Relation) -> dict[str, float]:
+    """Return the upper end that each method gives, perhaps infinite."""
+    return quick_ends(twins, delta, relation) | {"PLD": pld_epsilon(twins, delta, relation)}
+
+
+def quick_epsilon(event: object, delta: float, relation: Relation | str, count: int = 1) -> float:
+    """Return the upper end without the loss distribution: within milliseconds, and looser."""
+    import dp_accounting as dp
+
+    relation = Relation.of(relation)
+    require_delta(delta)
+    leaves = leaves_of(event, count)
+    if dp.NonPrivateDpEvent() in leaves:
+        return math.inf
+    return min(quick_ends(zero_out_twins(leaves, relation), delta, relation).values())
+
+
+def quick_ends(twins: "Counter[dp.DpEvent]", delta: float, relation: Relation) -> dict[str, float]:
+    """Return the upper ends of the methods that take no time."""
+    plain = without_sampling(twins)
+    return {
+        "closed form": math.inf if plain is None else epsilon_of_mu(joint_mu(plain), delta),
+        "RDP": rdp_epsilon(twins, delta, relation),
+    }
+
+
+def _exact(twins: "Counter[dp.DpEvent]", delta: float) -> float | None:
+    """Return the exact epsilon of Gaussians without sampling; ``None`` for anything else."""
+    plain = without_sampling(twins)
+    return epsilon_of_mu(joint_mu(twins), delta) if plain == twins else None

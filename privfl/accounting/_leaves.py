@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from privfl.core import require, require_count
@@ -44,6 +44,14 @@ def joint_mu(gaussians: "Counter[dp.DpEvent]") -> float:
     return math.hypot(*(math.sqrt(n) / e.noise_multiplier for e, n in gaussians.items()))
 
 
+def together(parts: "Iterable[tuple[dp.DpEvent, int]]") -> "dp.DpEvent":
+    """Return one composition of releases and their counts, the same for any order of them."""
+    import dp_accounting as dp
+
+    several = (dp.SelfComposedDpEvent(event, count) for event, count in parts)
+    return dp.ComposedDpEvent(tuple(sorted(several, key=repr)))  # a tuple, so that it has a hash
+
+
 def _leaf(event: "dp.DpEvent") -> "dp.DpEvent":
     rules = _rules()
     kinds = ", ".join(kind.__name__ for kind in rules)
@@ -55,6 +63,7 @@ def _leaf(event: "dp.DpEvent") -> "dp.DpEvent":
 
 def _rules() -> "dict[type, Callable[[dp.DpEvent], dp.DpEvent]]":
     import dp_accounting as dp
+    from dp_accounting.dp_event import RepeatAndSelectDpEvent
 
     return {
         dp.NoOpDpEvent: lambda event: event,
@@ -64,6 +73,7 @@ def _rules() -> "dict[type, Callable[[dp.DpEvent], dp.DpEvent]]":
         dp.RandomizedResponseDpEvent: _randomized_response,
         dp.PoissonSampledDpEvent: _poisson,
         dp.SampledWithoutReplacementDpEvent: _fixed_size,
+        RepeatAndSelectDpEvent: _repeat_and_select,
     }
 
 
@@ -103,6 +113,21 @@ def _fixed_size(event: "dp.DpEvent") -> "dp.DpEvent":
     require(size <= total, f"sample_size must be at most source_dataset_size = {total}", size)
     drawn = dp.SampledWithoutReplacementDpEvent
     return _sampled(event.event, size / total, lambda inner: drawn(total, size, inner))
+
+
+def _repeat_and_select(event: "dp.DpEvent") -> "dp.DpEvent":
+    import dp_accounting as dp
+    from dp_accounting.dp_event import RepeatAndSelectDpEvent
+
+    require(event.mean >= 1, "mean must be at least one trial", event.mean)
+    require(event.shape >= 0, "shape must be 0 (logarithmic), 1 (geometric), … or inf", event.shape)
+    leaves = leaves_of(event.event)
+    if not leaves:
+        return dp.NoOpDpEvent()
+    if dp.NonPrivateDpEvent() in leaves or math.isinf(event.mean):
+        return dp.NonPrivateDpEvent()
+    mean, shape = float(event.mean), float(event.shape)
+    return RepeatAndSelectDpEvent(together(leaves.items()), mean, shape)
 
 
 def _sampled(

@@ -12,7 +12,8 @@ when the cohort and the size are known. What travels or is kept is a `State`, wr
 """
 
 from privfl.core._at import At
-from privfl.core._charge import Charge
+from privfl.core._budget import Budget
+from privfl.core._charge import Account, Charge, Reservation
 from privfl.core._check import (
     require,
     require_count,
@@ -23,7 +24,12 @@ from privfl.core._check import (
 from privfl.core._cohort import Cohort
 from privfl.core._contract import Contract
 from privfl.core._encoding import Party, State, decode, encode
-from privfl.core._errors import CompositionError, PlanError, ProtocolAbort
+from privfl.core._errors import (
+    BudgetExceeded,
+    CompositionError,
+    PlanError,
+    ProtocolAbort,
+)
 from privfl.core._layout import Layout, Model, Weights
 from privfl.core._plan import Plan
 from privfl.core._relation import Relation
@@ -34,7 +40,10 @@ from privfl.core._vantage import SERVER, Vantage
 
 __all__ = [
     "SERVER",
+    "Account",
     "At",
+    "Budget",
+    "BudgetExceeded",
     "Charge",
     "Cohort",
     "CompositionError",
@@ -46,6 +55,7 @@ __all__ = [
     "PlanError",
     "ProtocolAbort",
     "Relation",
+    "Reservation",
     "Rows",
     "Scalar",
     "State",

@@ -1,7 +1,10 @@
-"""What a part asks a ledger to write."""
+"""What a part asks a ledger to write, and what takes it."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
+from privfl.core._encoding import Party
 from privfl.core._relation import Relation
 from privfl.core._unit import Unit
 from privfl.core._vantage import Vantage
@@ -19,6 +22,7 @@ class Charge:
         relation: which datasets are neighbours.
         count: how often the event happens in this release.
         delta: what is charged besides the event.
+        n_units: how many units the release is about, a public number; 0 where it is not known.
     """
 
     event: object
@@ -27,3 +31,34 @@ class Charge:
     relation: Relation
     count: int = 1
     delta: float = 0.0
+    n_units: int = 0
+
+
+class Reservation(Protocol):
+    """Stand for charges that are written: what was reserved is never given back."""
+
+    def bind(self, *, update: bytes = b"", model: bytes = b"") -> None:
+        """Write down what was released: hashes of the aggregate and of the model after it."""
+
+
+class Account(Protocol):
+    """Take charges before the release they are for: what ``ledger=`` arguments hold."""
+
+    def reserve(
+        self,
+        charges: Sequence[Charge] | Mapping[Party, Sequence[Charge]],
+        *,
+        pipeline: str = "",
+        seeded: bool = False,
+    ) -> Reservation:
+        """Check every budget and write the charges of one release, both or neither.
+
+        Args:
+            charges: of the account's dataset; or by client, where clients hold datasets. None at
+                all says that the release is not defended, which is an entry too.
+            pipeline: repr of what releases.
+            seeded: noise or sampling come from a replay seed: the release is not private (R28).
+
+        Raises:
+            BudgetExceeded: where the charges do not fit; then nothing is written.
+        """

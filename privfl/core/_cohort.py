@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from privfl.core._check import require
+from privfl.core._check import require, require_positive
 from privfl.core._encoding import Party, State, encode
 from privfl.core._vantage import SERVER
 
@@ -22,6 +22,8 @@ class Cohort:
         weights: one public weight a member (staleness, mixing, edge sizes); never example counts,
             which are private: see `privfl.parts.Weigh`.
         owners: (n, d) bool, which coordinates a member trains (HeteroFL's widths); public.
+        expected: how many members were expected, where they were drawn by coins of their own: the
+            number that a privacy claim divides by (rule R3). None: as many as there are.
 
     >>> Cohort.of(3).members
     (0, 1, 2)
@@ -30,6 +32,7 @@ class Cohort:
     members: tuple[Party, ...]
     weights: tuple[float, ...] | None = None
     owners: Tensor | None = field(default=None, repr=False)
+    expected: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse an empty cohort, doubles, and weights or owners of another length."""
@@ -44,6 +47,10 @@ class Cohort:
             good = len(self.weights) == n and all(0 <= w < math.inf for w in self.weights)
             wanted = f"weights must be {n} finite numbers from 0 up, not all 0"
             require(good and sum(self.weights) > 0, wanted, self.weights)
+        if self.expected is not None:
+            require_positive("expected", self.expected)
+            alike = self.weights is None and self.owners is None
+            require(alike, "expected takes members that count alike", "public weights or owners")
         if self.owners is not None:
             good = self.owners.dtype == torch.bool and self.owners.ndim == 2
             found = f"{self.owners.dtype} of shape {tuple(self.owners.shape)}"
@@ -74,12 +81,17 @@ class Cohort:
         rows = self.index(who)
         weights = None if self.weights is None else tuple(self.weights[k] for k in rows)
         owners = None if self.owners is None else self.owners[rows]
-        return Cohort(tuple(who), weights, owners)
+        return Cohort(tuple(who), weights, owners, self.expected)
+
+    @property
+    def heads(self) -> float:
+        """The public number of members: as expected, or as listed."""
+        return float(len(self)) if self.expected is None else self.expected
 
     @property
     def total_weight(self) -> float:
         """The sum of all public weights."""
-        return float(len(self)) if self.weights is None else sum(self.weights)
+        return self.heads if self.weights is None else sum(self.weights)
 
     def weight_of(self, who: Sequence[Party], dim: int) -> Tensor:
         """Sum the weights of ``who``: -> (1,), or (dim,) where owners differ by coordinate.
@@ -96,12 +108,12 @@ class Cohort:
 
     def to_state(self) -> State:
         """Return the cohort as a value that can be written as bytes."""
-        return (self.members, self.weights, self.owners)
+        return (self.members, self.weights, self.owners, self.expected)
 
     @classmethod
     def from_state(cls, state: State) -> "Cohort":
         """Read what `to_state` wrote."""
-        require(isinstance(state, tuple) and len(state) == 3, "A cohort has three entries", "else")
+        require(isinstance(state, tuple) and len(state) == 4, "A cohort has four entries", "else")
         return cls(*state)  # type: ignore[misc]
 
     def __eq__(self, other: object) -> bool:

@@ -1,4 +1,4 @@
-"""The three ways a composition or a round says no."""
+"""The ways a composition, a round or a budget says no."""
 
 from collections.abc import Sequence
 
@@ -44,3 +44,32 @@ class ProtocolAbort(RuntimeError):
     ...
     privfl.core._errors.ProtocolAbort: 2 of 10 clients answered, 7 are needed
     """
+
+
+class BudgetExceeded(RuntimeError):
+    """A release was not made, because it would have passed a budget.
+
+    Attributes:
+        epsilon: what it would have come to.
+        limit: what was allowed.
+        delta: at which both are stated.
+        dataset: whose budget it is.
+
+    >>> raise BudgetExceeded(epsilon=8.31, limit=8.0, delta=1e-5, dataset="clinic-3")
+    Traceback (most recent call last):
+    ...
+    privfl.core._errors.BudgetExceeded: clinic-3: epsilon would be 8.31 at delta 1e-05, above the \
+budget of 8.
+    """
+
+    def __init__(self, epsilon: float, limit: float, delta: float, dataset: str) -> None:
+        """Store the four values, and say them."""
+        self.epsilon, self.limit, self.delta, self.dataset = epsilon, limit, delta, dataset
+        super().__init__(
+            f"{dataset}: epsilon would be {epsilon:.4g} at delta {delta:g}, above the budget of "
+            f"{limit:g}."
+        )
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        """Rebuild from the four values, so that it crosses a process."""
+        return type(self), (self.epsilon, self.limit, self.delta, self.dataset)

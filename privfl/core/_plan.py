@@ -17,6 +17,7 @@ class Plan:
 
     Attributes:
         n_clients: members of the cohort.
+        heads: the public number of members that sums over clients are divided by (rule R3).
         n_rows: rows the aggregator gets: one a client, a group, or the sum.
         min_survivors: the fewest members in the smallest sum that anybody sees.
         body: coordinates of the update proper.
@@ -38,6 +39,7 @@ class Plan:
     """
 
     n_clients: int
+    heads: float
     n_rows: int
     min_survivors: int
     body: int
@@ -74,6 +76,7 @@ class Plan:
         weights = [w for w in cohort.weights or (1.0,) if w > 0]
         return cls(
             n_clients=len(cohort),
+            heads=cohort.heads,
             n_rows=len(cohort),
             min_survivors=min_survivors,
             body=body,

@@ -28,6 +28,24 @@ class Vantage:
         """Look from one client's place, or from several that collude."""
         return cls(frozenset(who))
 
+    @classmethod
+    def of(cls, value: "Vantage | str") -> "Vantage":
+        """Accept a vantage, ``"server"`` or ``"outsider"``.
+
+        >>> Vantage.of("server") == Vantage.SERVER
+        True
+        """
+        words = {"server": cls.SERVER, "outsider": cls.OUTSIDER}
+        if isinstance(value, Vantage):
+            return value
+        if value not in words:
+            raise ValueError(f"vantage must be a Vantage, 'server' or 'outsider'. Found {value!r}.")
+        return words[value]
+
+    def covers(self, other: "Vantage") -> bool:
+        """Tell whether what holds against this adversary holds against ``other``, who sees less."""
+        return other.parties <= self.parties
+
     def __or__(self, other: "Vantage") -> "Vantage":
         """Pool two vantages."""
         return Vantage(self.parties | other.parties)

@@ -106,6 +106,17 @@ class Stream:
         seed = int.from_bytes(self.bytes(8), "little") >> 2
         return torch.Generator().manual_seed(seed)
 
+    @property
+    def key_of_replay(self) -> builtins.bytes:
+        """The key of a seeded stream, which protects nothing and may be written down.
+
+        Raises:
+            ValueError: for a stream that is not seeded: its key is a secret.
+        """
+        if not self.seeded:
+            raise ValueError("The key of a secure Stream is not shown. Found seeded=False.")
+        return self._key
+
     def __repr__(self) -> str:
         """Say whether it is seeded; the key stays out of sight."""
         return f"Stream(seeded={self.seeded})"

@@ -11,6 +11,7 @@ from privfl.evaluate._contender import Contender, Poison, Probe
 from privfl.evaluate._intervals import Estimate, difference, mean_interval, paired_t
 from privfl.evaluate._probe import Findings
 from privfl.evaluate._run import Run
+from privfl.evaluate._scenario import Scenario
 from privfl.evaluate._table import Cell, Row
 from privfl.evaluate._tasks import Task, findings
 from privfl.evaluate._verdict import (
@@ -19,10 +20,14 @@ from privfl.evaluate._verdict import (
     poisoning_verdict,
     reconstruction_verdict,
 )
+from privfl.parts import Trainer
 from privfl.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from privfl.evaluate._duel import Duel
+
+
+DELTA = 1e-5  # at which the table states epsilon
 
 
 class Harvest:
@@ -194,11 +199,27 @@ def epsilon_text(pipeline: Pipeline, duel: "Duel") -> str:
     scenario = duel.scenario
     dim = sum(p.numel() for p in scenario.fresh_model(0).parameters())
     explanation = pipeline.explain(
-        n_clients=scenario.n_clients, dim=dim, rounds=scenario.rounds, delta=1e-5
+        n_clients=scenario.n_clients, dim=dim, rounds=scenario.rounds, delta=DELTA
     )
-    if not explanation.guarantees:
-        return "infinite: no noise"
-    return "; ".join(str(guarantee) for guarantee in explanation.guarantees)
+    claims = [str(guarantee) for guarantee in explanation.guarantees]
+    if pipeline.trainer is not None:
+        claims += trained_epsilons(pipeline.trainer, scenario)
+    return "; ".join(claims) or "infinite: no noise"
+
+
+def trained_epsilons(trainer: Trainer, scenario: Scenario) -> list[str]:
+    """State what private training costs: a range, since clients hold more or fewer records."""
+    from privfl.accounting import epsilon_of
+
+    sizes = [len(y) for _, y in scenario.clients(0).values()]
+    each = [charge for size in sizes for charge in trainer.charges(size)]
+    if not each:
+        return []
+    found = sorted(
+        epsilon_of(c.event, DELTA, c.relation, c.count * scenario.rounds).upper for c in each
+    )
+    kinds = f"{each[0].unit} level, {each[0].relation}, against {each[0].vantage}"
+    return [f"{kinds}: epsilon {found[0]:.2g} to {found[-1]:.2g} by client"]
 
 
 def _control(found: Findings) -> Control | None:

@@ -2,10 +2,10 @@
 
 from privfl.attacks.inversion import InvertingGradients, LabelHistogram, LinearInversion
 from privfl.attacks.poisoning import ALIE, IPM, LabelFlip, MinMax, SignFlip
-from privfl.defenses.dp import Clip, LocalGaussianNoise
+from privfl.defenses.dp import DPSGD, CentralGaussianNoise, Clip, LocalGaussianNoise
 from privfl.defenses.robust import NNM, Krum, TrimmedMean
 from privfl.evaluate._contender import Contender, Poison, Probe
-from privfl.parts import Plain
+from privfl.parts import Mean, Plain
 from privfl.pipeline import Pipeline
 
 NOISE_LEVELS = (0.0, 0.001, 0.003, 0.01, 0.02, 0.03, 0.05, 0.1, 0.3)
@@ -119,6 +119,18 @@ def contenders(n_byzantine: int) -> tuple[Contender, ...]:
             columns=("sign flip x5", "one image", "4 images", "sum of ten", "linear, MLP twin"),
             skip_client_half=True,
             note="attackers skip the client half: neither clip nor noise binds them",
+        ),
+        Contender(
+            "Clip(1) + central noise 1.1",
+            Pipeline(Clip(1.0), Mean(), CentralGaussianNoise(1.1)),
+            columns=(),
+            note="trains to chance at ten clients: `explain` foretells it, and how many it takes",
+        ),
+        Contender(
+            "DP-SGD z=1 in the clients",
+            Pipeline(DPSGD(lr=2.0, clip_norm=0.5, noise_multiplier=1.0, steps=6)),
+            columns=("one image",),
+            note="hides each record from everybody but its own client",
         ),
         Contender("TrimmedMean", Pipeline(trimmed), same_view_as=plain),
         Contender("Krum", Pipeline(Krum(n_byzantine=f)), same_view_as=plain),

@@ -14,7 +14,7 @@ from privfl.evaluate._contender import Inversion
 from privfl.evaluate._identify import AMONG
 from privfl.evaluate._measure import Measured, measure
 from privfl.evaluate._pool import Pool
-from privfl.evaluate._staged import server_view, updates_of
+from privfl.evaluate._staged import noise_std_of, one_step, server_view, updates_of
 from privfl.evaluate._verdict import MARGIN, Verdict, victim_verdict
 from privfl.learning import LocalSGD
 from privfl.parts import Data, Loss, Trainer
@@ -70,7 +70,8 @@ def reconstruct(
         loss: ``(outputs, y) -> mean loss``.
         batch: images (n, *shape) in [0, 1] and labels (n,), dealt to the clients in turn.
         n_clients: who share the batch; a sum protocol shows the server only their sum.
-        local: the clients' training; None is one SGD step on all they hold.
+        local: the clients' training; None is one step on all they hold, of the pipeline's trainer
+            or of SGD.
         pool: images of the same kind with their labels, at least 100 of each label of the batch
             besides it; images alone stand for one label.
         generator: randomness of training, noise and attack.
@@ -92,7 +93,8 @@ def reconstruct(
     require(len(x) == len(y) > 0 and len(x) % n_clients == 0, wanted, f"{len(x)} and {len(y)}")
     stream = Stream.of(generator)
     data: dict[Party, Data] = {k: (x[k::n_clients], y[k::n_clients]) for k in range(n_clients)}
-    trainer = LocalSGD(batch_size=len(x), steps=1) if local is None else local
+    trainer = one_step(pipeline.trainer or LocalSGD(), len(x) // n_clients)
+    trainer = trainer if local is None else local
     updates = updates_of(model, data, trainer, loss, stream)
     view = server_view(pipeline, updates, members=tuple(data), generator=stream.child("noise"))
     rows = 1 if view.rows is None else len(view.rows.sums)
@@ -108,7 +110,7 @@ def reconstruct(
         learning_rate=getattr(trainer, "lr", None),
         steps=getattr(trainer, "steps", None) or 1,
         n_clients=n_clients // rows,
-        noise_std=_noise(pipeline, n_clients, updates.shape[1], rows),
+        noise_std=_noise(pipeline, trainer, n_clients, updates.shape[1], rows),
         prior=None if known_pool is None else known_pool.without(x).images,
     )
     try:
@@ -172,8 +174,8 @@ def _not_applicable(x: Tensor, reason: str) -> Reconstructed:
     )
 
 
-def _noise(pipeline: Pipeline, n_clients: int, dim: int, rows: int) -> float:
-    std = pipeline.plan(n_clients=n_clients, dim=dim).row_std
+def _noise(pipeline: Pipeline, trainer: Trainer, n_clients: int, dim: int, rows: int) -> float:
+    std = noise_std_of(pipeline, trainer, n_clients=n_clients, dim=dim)
     return std * math.sqrt(n_clients / rows)
 
 

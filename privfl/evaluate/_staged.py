@@ -5,7 +5,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -53,8 +53,21 @@ def server_view(
     pipeline: Pipeline, updates: Tensor, *, members: tuple[Party, ...], generator: Stream
 ) -> View:
     """Return what the server sees of one round over ``updates`` (n, d)."""
-    release = pipeline.aggregate(updates, cohort=members, generator=generator, transcript=True)
+    shield = pipeline.without_trainer()
+    release = shield.aggregate(updates, cohort=members, generator=generator, transcript=True)
     return cast("Transcript", release.transcript).view(Vantage.SERVER)
+
+
+def one_step(trainer: Any, batch: int) -> Any:
+    """Return the trainer that takes one step on ``batch`` examples, all that a client holds."""
+    return replace(trainer, batch_size=batch, steps=1)
+
+
+def noise_std_of(pipeline: Pipeline, trainer: Trainer, *, n_clients: int, dim: int) -> float:
+    """Return the noise on each coordinate of a row: of the pipeline and of the training."""
+    row_std = pipeline.plan(n_clients=n_clients, dim=dim).row_std
+    steps = getattr(trainer, "steps", None) or 1
+    return math.hypot(row_std, trainer.step_std * math.sqrt(steps))
 
 
 def updates_of(
@@ -86,16 +99,16 @@ def stage(
     """Choose victims, let them train, and run a round of the pipeline on what they send."""
     model = _model(scenario, probe, seed, weights)
     data = scenario.clients(seed) if probe.as_trained else _victims(scenario, probe, seed)
-    local = scenario.local
+    local: Any = pipeline.trainer or scenario.local
     if not probe.as_trained:
-        local = LocalSGD(lr=local.lr, batch_size=probe.batch, steps=1)
+        local = one_step(local, probe.batch)
     generator = scenario.stream(seed, f"probe/{probe.name}")
     updates = updates_of(model, data, local, scenario.loss, generator)
     view = server_view(pipeline, updates, members=tuple(data), generator=generator.child("noise"))
     pairs = _cohorts(tuple(data.values()), probe.n_clients)
     if probe.as_trained:
         pairs = _used(data, scenario.local, probe.batch, generator)
-    noise_std = pipeline.plan(n_clients=len(data), dim=updates.shape[1]).row_std
+    noise_std = noise_std_of(pipeline, local, n_clients=len(data), dim=updates.shape[1])
     knowledge = Knowledge(
         model=model,
         loss=scenario.loss,
@@ -151,13 +164,15 @@ def _cohorts(data: tuple[Data, ...], size: int) -> tuple[Data, ...]:
 
 
 def _used(
-    data: Mapping[Party, Data], local: LocalSGD, batch: int, generator: Stream
+    data: Mapping[Party, Data], local: Trainer, batch: int, generator: Stream
 ) -> tuple[Data, ...]:
     """Return the examples of each client's real steps, in a random order, all as many."""
     used = []
     for who, (x, y) in data.items():
-        stream = training_stream(generator, who)
-        rows = torch.cat(local.batches(len(y), stream.torch_generator()))
+        rows = torch.arange(len(y))  # of a training that does not say what it drew: all it has
+        if isinstance(local, LocalSGD):
+            stream = training_stream(generator, who)
+            rows = torch.cat(local.batches(len(y), stream.torch_generator()))
         order = generator.child(f"order/{who}").permutation(len(rows))
         used.append((x[rows[order]], y[rows[order]]))
     fewest = max(batch, min(len(y) for _, y in used))

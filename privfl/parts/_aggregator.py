@@ -189,7 +189,7 @@ class Aggregator(Part):
         for relation in Relation:
             body = self.sensitivity(longest, n, relation)
             if body is not None:
-                mean = tail * relation.change(given.clip_norm) / given.n_clients if tail else 0.0
+                mean = tail * relation.change(given.clip_norm) / given.heads if tail else 0.0
                 out[relation] = math.hypot(body, mean)
         return out
 

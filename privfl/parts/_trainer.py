@@ -16,11 +16,10 @@ Data = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Trained:
-    """Hold what training gave: the model, the scalars to send, and the charges to write."""
+    """Hold what training gave: the model, and the scalars to send."""
 
     model: nn.Module = field(repr=False)
     scalars: Mapping[str, float] = field(default_factory=dict)
-    charges: tuple[Charge, ...] = ()
 
 
 class Trainer(Part):
@@ -32,6 +31,19 @@ class Trainer(Part):
 
     reports: ClassVar[tuple[str, ...]] = ()
 
+    @property
+    def step_std(self) -> float:
+        """Standard deviation of the noise that one step adds to each weight: public."""
+        return 0.0
+
     def train(self, model: nn.Module, data: Data, loss: Loss, generator: Stream) -> Trained:
         """Train ``model`` in place on ``data`` and return it with what goes along."""
         raise NotImplementedError
+
+    def charges(self, n_records: int) -> tuple[Charge, ...]:
+        """Return what one call of `train` on ``n_records`` releases; nothing where it is not DP.
+
+        Known before training, so that a ledger is charged before anything leaves the client.
+        """
+        del n_records
+        return ()

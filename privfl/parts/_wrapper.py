@@ -1,10 +1,11 @@
 """The kind of part that changes a vector where it stands."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from torch import Tensor
 
-from privfl.core import At, CompositionError, Contract, Plan, Rows, State
+from privfl.core import At, CompositionError, Contract, Plan, Rows, Scalar, State
 from privfl.parts._part import Part
 
 
@@ -18,9 +19,18 @@ class Wrapper(Part):
         covers_scalars: whether `apply` gets the declared tail too. It has no default: a noise that
             forgot the tail would leave the losses without noise.
         passes: how many secure sums it needs in one round.
+        measured: scalars that `apply` writes into the tail itself; nobody is asked for them.
+        unnoised_state: why its `advance` may read rows before central noise is added, in words.
+            Without a reason such a pipeline is refused (rule R25).
     """
 
     covers_scalars: ClassVar[bool]
+    unnoised_state: ClassVar[str] = ""
+
+    @property
+    def measured(self) -> tuple[Scalar, ...]:
+        """Scalars of the tail that are its own."""
+        return ()
 
     @property
     def passes(self) -> int:
@@ -43,8 +53,16 @@ class Wrapper(Part):
         return None
 
     def advance(self, rows: Rows, at: At) -> State:
-        """Return the next public state, once a pass, from the rows as they came."""
+        """Return the next public state, once a pass, from the rows as they came.
+
+        No noise behind the aggregator has reached them: see `learn`.
+        """
         del rows
+        return at.public
+
+    def learn(self, scalars: Mapping[str, float], at: At) -> State:
+        """Return the next public state, once a round, from the scalars as they were released."""
+        del scalars
         return at.public
 
     def settle(self, x: Tensor, made: Tensor, at: At, counted: bool) -> State:

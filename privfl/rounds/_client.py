@@ -162,10 +162,11 @@ class _Client:
             wanted = f"{wanted[:-2]} + {opening.statistics} running statistics,)"
         found = f"shape {tuple(x.shape)} of {x.dtype}"
         require(x.shape == (size,) and x.is_floating_point(), wanted, found)
-        missing = [s.name for s in contract.scalars if s.name not in scalars]
-        names = [s.name for s in contract.scalars]
+        measured = {s.name for s in self.setting.line.measured}
+        names = [s.name for s in contract.scalars if s.name not in measured]
+        missing = [name for name in names if name not in scalars]
         require(not missing, f"scalars must hold {names}", f"nothing for {missing}")
-        tail = [scalars[s.name] / s.bound for s in contract.scalars]
+        tail = [scalars[s.name] / s.bound if s.name in names else 0.0 for s in contract.scalars]
         x = x.detach() * opening.cohort.weight(self.me)
         if opening.cohort.owners is not None:
             (mine,) = opening.cohort.index([self.me])

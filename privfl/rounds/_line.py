@@ -5,6 +5,7 @@ import inspect
 import math
 from collections.abc import Iterable, Sequence
 from functools import cached_property, partial
+from typing import Self
 
 from privfl.core import (
     Cohort,
@@ -49,6 +50,7 @@ class Line:
         self.aggregator_at = _place(self.lowered, Aggregator)
         self.multipass_at = self._multipass()
         self._refuse_idle_memory()
+        self._refuse_unnoised_state()
 
     def _lower(self, whole: Sequence[Part]) -> tuple[Part, ...]:
         contract, lowered = self.first_contract(), []
@@ -61,7 +63,7 @@ class Line:
 
     def first_contract(self, scalars: tuple[Scalar, ...] = ()) -> Contract:
         """Return the contract in front of the first part."""
-        scalars = self.scalars + scalars
+        scalars = self.scalars + self.measured + scalars
         names = [scalar.name for scalar in scalars]
         require(len(set(names)) == len(names), "Each scalar has a name of its own", names)
         return Contract(scalars=scalars, accepting=self.accepting)
@@ -83,6 +85,12 @@ class Line:
         """What the parts ask a client to supply."""
         return tuple(scalar for part in self.parts for scalar in part.scalars)
 
+    @cached_property
+    def measured(self) -> tuple[Scalar, ...]:
+        """What the parts write into the tail themselves."""
+        wrappers = [part for part in self.parts if isinstance(part, Wrapper)]
+        return tuple(scalar for part in wrappers for scalar in part.measured)
+
     def initial_public(
         self, cohort: Cohort, body: int, statistics: int, scalars: tuple[Scalar, ...]
     ) -> dict[Party, State]:
@@ -98,6 +106,11 @@ class Line:
                 public[k] = state
             plan = part.plan(plan, contracts[k], state)
         return public
+
+    def without_trainer(self) -> Self:
+        """Return the line for updates that are there already."""
+        parts = self.parts if self.trainer is None else self.parts[1:]
+        return type(self)(*parts, accepting=self.accepting)
 
     @property
     def protocol(self) -> SumProtocol:
@@ -122,7 +135,7 @@ class Line:
     @property
     def has_memory(self) -> bool:
         """Whether a round depends on earlier ones, so that its state must be handed on."""
-        return any(_defines(part, "initial", "advance", "settle") for part in self.lowered)
+        return any(_defines(part, "initial", "advance", "learn", "settle") for part in self.lowered)
 
     @property
     def fingerprint(self) -> bytes:
@@ -173,14 +186,28 @@ class Line:
         for k, part in enumerate(self.lowered):
             several = isinstance(part, Wrapper) and part.passes > 1
             if k < self.protocol_at:
-                idle = not server and (several or _defines(part, "advance"))
+                idle = not server and (several or _defines(part, "advance", "learn"))
             else:
                 kept = server and k >= self.aggregator_at
                 idle = several or (_defines(part, "settle") and not kept)
+                idle = idle or _defines(part, "advance", "learn")
             if idle:
                 reason = f"{part!r} keeps a state, and where it stands nobody hands it on"
                 fix = "Put it before the protocol, or behind the aggregator where the server opens"
                 raise CompositionError("R33", (part, self.protocol), reason, fix)
+
+    def _refuse_unnoised_state(self) -> None:
+        """Refuse to broadcast what was made of rows that central noise never reached (rule R25)."""
+        if self.contract.noise != "central":
+            return
+        noise = self.contract.author("noise")
+        for part in self.client_half:
+            if _defines(part, "advance") and not part.unnoised_state:
+                reason = f"{part!r} tells everybody a state that it reads before {noise!r} is added"
+                fix = (
+                    "Add noise in the clients, or make the state in `learn`, from released scalars"
+                )
+                raise CompositionError("R25", (part, noise), reason, fix)
 
 
 def _refuse_memory_behind_clip(part: Part, given: Contract) -> None:

@@ -119,6 +119,19 @@ def finish(
     )
 
 
+def learned(
+    setting: Setting, opened: Opened, publics: Mapping[Party, State], generator: Stream
+) -> dict[Party, State]:
+    """Let the clients' wrappers learn from the released scalars: -> the next public state."""
+    public = dict(publics)
+    for k, part in enumerate(setting.line.client_half):
+        at = _with_public(setting.at(k, generator), public.get(k))
+        after = part.learn(opened.scalars, at)
+        if after is not None:
+            public[k] = after
+    return public
+
+
 def _finite(setting: Setting, rows: Rows) -> tuple[Rows, dict[Party, str]]:
     """Drop rows with NaN or Inf and name them; under a privacy claim they count as zero (R17)."""
     good = torch.isfinite(rows.sums).all(dim=1)
@@ -169,13 +182,13 @@ def _aggregated(
     if rule.linear:
         x = x * (realised / denominator).to(x)
     counted = len(rows.survivors)
-    shrink = counted / plan.n_clients if setting.contract.claims_privacy else 1.0
+    shrink = counted / plan.heads if setting.contract.claims_privacy else 1.0
     behind = rows.sums[:, plan.body :].double().sum(dim=0)
     heads = sum(setting.opening.cohort.weight(who) for who in rows.survivors)
     statistics = behind[: plan.statistics] / (heads or 1.0)
     tail = behind[plan.statistics :] / max(counted, 1) * shrink
     if setting.contract.weighting == "public_total":  # in clients: the counts stay private
-        realised = denominator * counted / plan.n_clients
+        realised = denominator * counted / plan.heads
     return torch.cat([x, statistics.to(x), tail.to(x)]), realised, denominator
 
 
@@ -208,6 +221,8 @@ def _denominator(setting: Setting, realised: Tensor) -> Tensor:
     opening, contract = setting.opening, setting.contract
     if contract.weighting == "public_total":
         return realised.new_full((1,), setting.plan.total_weight)
+    if contract.claims_privacy and opening.cohort.expected is not None:
+        return realised.new_full((1,), opening.cohort.expected)
     if contract.claims_privacy:
         return opening.cohort.weight_of(opening.cohort.members, opening.body).clamp(min=1e-12)
     return realised.where(realised != 0, realised.new_ones(()))

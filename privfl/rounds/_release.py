@@ -1,11 +1,12 @@
 """What a round publishes."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from privfl.core import Party, Rows, State
+from privfl.core import Party, Rows, State, encode
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ class Release:
     state: State = field(default=None, repr=False)
     opened: Rows | None = field(default=None, repr=False)
     transcript: object = field(default=None, repr=False)
+
+    @property
+    def digest(self) -> bytes:
+        """A hash of the update, by which a ledger knows it again: 32 bytes."""
+        return hashlib.sha256(encode(self.update)).digest()
 
     def __str__(self) -> str:
         """Say who is counted, and by how much a public denominator shrank the update.

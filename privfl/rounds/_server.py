@@ -10,7 +10,7 @@ from privfl.crypto import Stream
 from privfl.parts import Turn
 from privfl.rounds._envelope import Envelope, fields
 from privfl.rounds._line import Line
-from privfl.rounds._opened import Opened, as_number, finish, undo_wrappers, weighed
+from privfl.rounds._opened import Opened, as_number, finish, learned, undo_wrappers, weighed
 from privfl.rounds._opening import Opening
 from privfl.rounds._release import Release
 from privfl.rounds._setting import Setting
@@ -167,7 +167,7 @@ class Round:
             return replace(self, setting=Setting(setting.line, opening), protocol=None)._start()
         private = fields(self.memory.get("private", {}))
         opened = finish(setting, undone, private, generator)
-        return self._released(opened, public)
+        return self._released(opened, learned(setting, opened, public, generator))
 
     def _released(self, opened: Opened, public: Mapping[Party, State]) -> "Round":
         release = Release(

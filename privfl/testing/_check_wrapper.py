@@ -25,8 +25,8 @@ def check_wrapper(part: Wrapper, *, seed: int = 0) -> Card:
     >>> print(check_wrapper(Clip(1.0)))
     Clip(clip_norm=1.0)
       passed      it is a frozen dataclass
-      passed      equal facts and randomness give equal bits
       passed      the input is not changed
+      passed      equal facts and randomness give equal bits
       passed      the length is as its plan says
       passed      dtype and device are kept
       passed      a zero update is legal

@@ -86,9 +86,11 @@ def undo_adds_up(part: Wrapper, standing: Standing) -> None:
 def state_is_a_value(part: Wrapper, standing: Standing) -> None:
     """What it remembers travels between processes as bytes."""
     made = standing.apply(part)
+    scalars = {scalar.name: 0.0 for scalar in standing.setting.contracts[0].scalars}
     for state in (
         standing.at().public,
         part.advance(standing.undo(part, made), standing.at()),
+        part.learn(scalars, standing.at()),
         part.settle(standing.x, made, standing.at(), True),
     ):
         demand(encode(decode(encode(state))) == encode(state), f"{state!r} does not come back")
@@ -107,8 +109,8 @@ def _stays_real(part: Wrapper) -> bool:
 
 WRAPPER_LAWS: tuple[Law[Wrapper, Standing], ...] = (
     Law("it is a frozen dataclass", is_frozen),
-    Law("equal facts and randomness give equal bits", equal_facts_give_equal_bits),
     Law("the input is not changed", input_is_not_changed),
+    Law("equal facts and randomness give equal bits", equal_facts_give_equal_bits),
     Law("the length is as its plan says", length_is_as_planned),
     Law("dtype and device are kept", kind_is_kept, _stays_real),
     Law("a zero update is legal", zero_update_is_legal),

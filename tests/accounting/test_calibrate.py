@@ -1,9 +1,17 @@
 """The noise an epsilon needs."""
 
 import pytest
+from dp_accounting import (
+    ComposedDpEvent,
+    GaussianDpEvent,
+    LaplaceDpEvent,
+    NonPrivateDpEvent,
+    PoissonSampledDpEvent,
+)
+from dp_accounting.dp_event import RepeatAndSelectDpEvent
 
 from oracles.gaussian_dp import delta_of
-from privfl.accounting import gaussian_epsilon, noise_multiplier_for
+from privfl.accounting import calibrate, epsilon_of, gaussian_epsilon, noise_multiplier_for
 
 CASES = [
     (epsilon, delta, count)
@@ -59,3 +67,80 @@ def test_it_does_not_follow_the_classical_formula():
 def test_an_impossible_target_is_refused(epsilon, delta, count, named):
     with pytest.raises(ValueError, match=f"{named} must be"):
         noise_multiplier_for(epsilon, delta, count)
+
+
+# Any event, by its accountant.
+
+
+def poisson(rate):
+    return lambda z: PoissonSampledDpEvent(rate, GaussianDpEvent(z))
+
+
+SEARCHES = {
+    "Poisson": (poisson(0.01), 2.0, 1e-5, "zero-out", 1000),
+    "Poisson, replaced": (poisson(0.05), 4.0, 1e-6, "replace-one", 100),
+    "Poisson, one step": (poisson(0.01), 1.0, 1e-5, "add/remove", 1),
+    "Poisson, little epsilon": (poisson(0.2), 0.05, 1e-7, "zero-out", 10),
+    "Gaussian": (GaussianDpEvent, 1.0, 1e-5, "zero-out", 10),
+    "Laplace": (LaplaceDpEvent, 3.0, 1e-6, "replace-one", 5),
+    "several": (
+        lambda z: ComposedDpEvent([poisson(0.1)(z), GaussianDpEvent(3 * z)]),
+        3.0,
+        1e-5,
+        "zero-out",
+        20,
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("event_of", "epsilon", "delta", "relation", "count"), SEARCHES.values(), ids=SEARCHES.keys()
+)
+def test_any_event_gets_enough_noise_and_little_more(event_of, epsilon, delta, relation, count):
+    z = calibrate(event_of, epsilon, delta, relation, count)
+    assert epsilon_of(event_of(z), delta, relation, count).upper <= epsilon
+    assert epsilon_of(event_of(z / 1.0015), delta, relation, count).upper > epsilon
+
+
+@pytest.mark.parametrize("relation", ["zero-out", "replace-one"])
+def test_gaussians_get_what_the_closed_form_gives(relation):
+    exact = noise_multiplier_for(2.0, 1e-6, 7) * (2 if relation == "replace-one" else 1)
+    found = calibrate(GaussianDpEvent, 2.0, 1e-6, relation, 7)
+    assert exact * (1 - 1e-9) <= found <= exact * 1.001
+
+
+def test_a_search_is_calibrated_by_renyi_alone():
+    def event_of(z):
+        return RepeatAndSelectDpEvent(poisson(0.01)(z), 10.0, 1.0)
+
+    z = calibrate(event_of, 6.0, 1e-5)
+    assert 5.9 < epsilon_of(event_of(z), 1e-5).upper <= 6.0
+
+
+def test_where_next_to_no_noise_is_enough_the_least_is_returned():
+    z = calibrate(poisson(1e-9), 1.0, 1e-3)
+    assert z == 1e-3
+
+
+def test_few_evaluations_are_enough():
+    asked = []
+
+    def event_of(z):
+        asked.append(z)
+        return poisson(0.02)(z)
+
+    calibrate(event_of, 3.0, 1e-5, count=500)
+    assert len(asked) <= 25
+
+
+@pytest.mark.parametrize("epsilon", [0.0, -1.0, 101.0, float("nan"), float("inf")])
+def test_a_target_that_means_nothing_is_refused(epsilon):
+    with pytest.raises(ValueError, match="epsilon must be"):
+        calibrate(GaussianDpEvent, epsilon, 1e-5)
+
+
+def test_a_target_out_of_reach_is_refused_with_what_to_do():
+    with pytest.raises(ValueError, match="Release less often"):
+        calibrate(GaussianDpEvent, 1e-6, 1e-12, count=10**6)
+    with pytest.raises(ValueError, match="Release less often"):
+        calibrate(lambda z: NonPrivateDpEvent(), 1.0, 1e-5)

@@ -116,11 +116,6 @@ def test_one_poisson_sampled_release_follows_its_definition(rate, z, delta, rela
 @pytest.mark.parametrize(
     ("rate", "z", "count", "delta", "pld"),
     [
-        (256 / 60000, 1.1, 14062, 1e-5, 2.381686),
-        (0.04, 1.5, 2249, 1e-5, 6.767051),
-        (0.05, 0.8, 100, 1e-6, 6.7306),
-        (0.05, 0.8, 1000, 1e-6, 19.5150),
-        (0.001, 3.0, 50000, 1e-6, 0.3019),
         (0.01, 0.7, 120, 1e-5, 2.4612381),
         (0.01, 1.0, 1000, 1e-5, 1.8282),
     ],
@@ -129,19 +124,6 @@ def test_published_losses_of_dp_sgd(rate, z, count, delta, pld):
     interval = epsilon_of(poisson(rate, z), delta, count=count)
     assert interval.method == "PLD"
     assert interval.upper == pytest.approx(pld, abs=3e-4)
-
-
-@pytest.mark.parametrize(
-    ("rate", "z", "count", "delta", "prv"),
-    [
-        (0.05, 0.8, 100, 1e-6, 6.741052),
-        (0.2, 1.5, 100, 1e-6, 8.498978),
-        (0.05, 2.0, 20000, 1e-6, 24.421719),
-        (0.001, 3.0, 50000, 1e-6, 0.309694),
-    ],
-)
-def test_another_librarys_upper_bounds_lie_within_its_tolerance(rate, z, count, delta, prv):
-    assert prv - 0.02 <= upper(poisson(rate, z), delta, count=count) <= prv
 
 
 def test_the_least_noise_for_one_sampled_query():

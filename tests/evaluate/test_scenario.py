@@ -39,9 +39,7 @@ def test_a_fresh_model_leaves_torchs_own_generator_alone() -> None:
     before = torch.random.get_rng_state()
     one, same = DIGITS.fresh_model(3), DIGITS.fresh_model(3)
     assert torch.equal(torch.random.get_rng_state(), before)
-    assert all(
-        torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters(), strict=True)
-    )
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters(), strict=True))
 
 
 def test_attackers_are_the_last_clients() -> None:

@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import typer
 
 README = Path(__file__).parents[2] / "README.md"
 TEXT = README.read_text(encoding="utf-8")
@@ -14,7 +15,10 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", TEXT, flags=re.DOTALL)
 
 
-def test_the_python_blocks_run_in_order(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_python_blocks_run_in_order(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # what they write stays out of the clone
     namespace: dict[str, object] = {}
     for block in blocks("python"):
         exec(compile(block, str(README), "exec"), namespace)
@@ -34,7 +38,7 @@ def test_the_commands_exist() -> None:
     from privfl.cli import app
 
     makefile = (README.parent / "Makefile").read_text(encoding="utf-8")
-    known = {command.callback.__name__ for command in app.registered_commands}
+    known = set(typer.main.get_command(app).commands)
     for line in "".join(blocks("console")).splitlines():
         program, what, *_ = shlex.split(line.removeprefix("$ "), comments=True)
         assert program in ("make", "privfl")

@@ -4,6 +4,7 @@
 neighbours give; and epsilon by bisection.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -39,3 +40,15 @@ def _epsilon(p: np.ndarray, q: np.ndarray, step: float, delta: float) -> float:
         excess = np.maximum(p - np.exp(middle) * q, 0).sum() * step
         low, high = (middle, high) if excess > delta else (low, middle)
     return high
+
+
+def delta_of_group(epsilon: float, rate: float, z: float, size: int) -> float:
+    """``size`` units leave one release: their number in the sample is binomial."""
+    x = np.linspace(-12 * z, size + 12 * z, 400_001)
+    there = sum(
+        math.comb(size, k) * rate**k * (1 - rate) ** (size - k) * normal(x, k, z)
+        for k in range(size + 1)
+    )
+    gone = normal(x, 0, z)
+    ways = (there - np.exp(epsilon) * gone, gone - np.exp(epsilon) * there)
+    return max(float(np.maximum(way, 0).sum() * (x[1] - x[0])) for way in ways)

@@ -1,25 +1,16 @@
-"""The command line: `privfl duel` and `privfl explain`."""
+"""`privfl duel`."""
 
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from privfl.cli._app import app, fail
+
 if TYPE_CHECKING:
     from privfl.evaluate import Scenario, Table
-
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Harden federated learning, and see what attackers still get.\n\n"
-    "Exit codes: 0 done, 1 the pipeline is refused, 2 bad input.\n\n"
-    "Examples:\n\n"
-    "  privfl duel --minutes 3\n\n"
-    "  privfl explain 'Pipeline(Clip(1.0), LocalGaussianNoise(0.1))' --clients 10 --dim 28938",
-)
 
 
 @app.command()
@@ -108,45 +99,7 @@ def _scenario(data: Path | None) -> "Scenario":
     try:
         return Scenario.digits() if data is None else Scenario.digits(mnist(data))
     except (OSError, ValueError) as error:
-        _fail(str(error), code=2)
-
-
-@app.command()
-def explain(
-    pipeline: Annotated[str, typer.Argument(help="What you would write in Python.")],
-    clients: Annotated[int, typer.Option(min=1, help="Clients in a round.")] = 10,
-    dim: Annotated[int, typer.Option(min=1, help="Coordinates of an update.")] = 1_000_000,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds of training.")] = 1,
-    delta: Annotated[float, typer.Option(help="At which epsilon is stated.")] = 1e-5,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Say what a pipeline runs, who sees what, its bounds, bytes, epsilon, and whether it trains.
-
-    Examples:
-      privfl explain 'Pipeline(Clip(1.0), Mean(), CentralGaussianNoise(1.1))' --clients 100
-
-      privfl explain 'Pipeline(Grouped(Plain(), size=5), Krum(n_byzantine=1))' --clients 30 --json
-    """
-    from privfl.core import CompositionError
-    from privfl.reading import read_pipeline
-
-    try:
-        shield = read_pipeline(pipeline)
-        explanation = shield.explain(n_clients=clients, dim=dim, rounds=rounds, delta=delta)
-    except CompositionError as error:
-        if as_json:
-            refusal = {"refused": error.rule, "reason": error.reason, "fix": error.fix}
-            typer.echo(json.dumps(refusal))
-            raise typer.Exit(1) from None
-        _fail(str(error), code=1)
-    except ValueError as error:
-        _fail(str(error), code=2)
-    typer.echo(json.dumps(explanation.to_dict(), indent=1) if as_json else str(explanation))
-
-
-def _fail(text: str, code: int) -> NoReturn:
-    typer.echo(text, err=True)
-    raise typer.Exit(code) from None
+        fail(str(error), code=2)
 
 
 class _Bar:
@@ -175,12 +128,3 @@ class _Bar:
     def show(self, done: int, total: int, label: str) -> None:
         """Show how far it is."""
         self.bar.update(self.task, completed=done, total=total, description=label)
-
-
-def main() -> None:
-    """Run the command line."""
-    app()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,67 @@
+"""Steps that are written in the ledger before they are taken."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from privfl.core import Account, BudgetExceeded, Charge
+from privfl.defenses.dp._turn import Turn
+
+
+@dataclass
+class Prepaid:
+    """Charge for steps ahead of them: in blocks of 1, 1, 2, 4, …, none past the end of a pass.
+
+    A ledger writes to a disk for each charge, so writing each step would cost more than the step.
+    What was paid for and not used serves the next pass; what was used was always paid before.
+    Where a pass is one draw, its first step pays for all of it.
+
+    Attributes:
+        account: what is charged.
+        price: what so many steps are charged, counted from the start of a pass.
+        independent: whether each step is a draw of its own.
+        pipeline: what the entries say acts.
+        seeded: noise or draws come from a replay seed.
+    """
+
+    account: Account
+    price: Callable[[int], Charge] = field(compare=False)
+    one: Charge
+    independent: bool
+    pipeline: str
+    seeded: bool
+    _left: int = field(default=0, compare=False)
+    _bought: int = field(default=0, compare=False)
+    _pass: int = field(default=0, compare=False)
+    _cautious: bool = field(default=False, compare=False)
+
+    def pay(self, turn: Turn) -> None:
+        """Make sure that the step on the batch in hand is paid for.
+
+        Raises:
+            BudgetExceeded: where not even this one step fits.
+        """
+        if not self.independent:
+            self._pay_pass(turn)
+            return
+        if not self._left:
+            self._buy(turn.left)
+        self._left -= 1
+
+    def _pay_pass(self, turn: Turn) -> None:
+        if turn.passes != self._pass:
+            self._reserve(turn.left)
+            self._pass = turn.passes
+
+    def _buy(self, left: int) -> None:
+        block = 1 if self._cautious else min(max(1, self._bought), left)
+        try:
+            self._reserve(block)
+        except BudgetExceeded:
+            if block == 1:
+                raise
+            self._cautious, block = True, 1  # the budget is near: one by one up to the last step
+            self._reserve(block)
+        self._left, self._bought = block, self._bought + block
+
+    def _reserve(self, steps: int) -> None:
+        self.account.reserve([self.price(steps)], pipeline=self.pipeline, seeded=self.seeded)
