@@ -117,7 +117,7 @@ def build(data, scale=1.0):
     fields = {name: build(value, scale) for name, value in data.items() if name != "kind"}
     if "noise_multiplier" in fields:
         fields["noise_multiplier"] *= scale
-    return getattr(dp_accounting, data["kind"])(**fields)
+    return getattr(dp_accounting.dp_event, data["kind"])(**fields)
 
 
 def sha256(text):

@@ -1,6 +1,5 @@
 """One hardened exchange of a federation: charge, train, protect, release."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from torch import Tensor, nn
 
 from privfl.averager import model_hash, moved
-from privfl.core import Charge, Cohort, Party, Reservation, Scalar, encode
+from privfl.core import Charge, Cohort, Party, Reservation, Scalar, weights_hash
 from privfl.crypto import Stream
 from privfl.learning import TogetherSGD, Train
 from privfl.learning._algorithm import State
@@ -162,11 +161,3 @@ class Exchange:
         own = {scalar.name for scalar in self.federation.pipeline.scalars}
         known = set(self.federation.local.reports) - own
         return tuple(s for s in self.federation.algorithm.scalars if s.name in known)
-
-
-def weights_hash(weights: State) -> bytes:
-    """Hash weights by name: what `privfl ledger statement --model` compares."""
-    digest = hashlib.sha256()
-    for name in sorted(weights):
-        digest.update(encode((name, weights[name].detach().cpu())))
-    return digest.digest()

@@ -161,7 +161,8 @@ def explain(
 
 def _runs(setting: Setting) -> tuple[tuple[str, str, str], ...]:
     line, opener = setting.line, setting.contract.opener
-    rows = [("client", repr(line.trainer), "trains")] if line.trainer else []
+    trainer, at = line.trainer, (setting.plans[0], setting.contracts[0])
+    rows = [("client", repr(trainer), trainer.describe(*at))] if trainer else []
     for k, part in enumerate(line.lowered):
         if k == line.protocol_at:
             who = "both"

@@ -9,8 +9,7 @@ from typer.testing import CliRunner
 
 from privfl import Ledger, Unit, Vantage
 from privfl.cli import app
-from privfl.core import Charge, Relation
-from privfl.exchange import weights_hash
+from privfl.core import Charge, Relation, weights_hash
 
 CHARGE = Charge(
     GaussianDpEvent(2.0), Unit.CLIENT, Vantage.OUTSIDER, Relation.ZERO_OUT, count=4, n_units=50

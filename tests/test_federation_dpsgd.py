@@ -6,9 +6,11 @@ import pytest
 import torch
 from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent, get_epsilon_gaussian
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
-from privfl import Budget, CompositionError, Federation, Layout, Ledger, Pipeline
+from privfl import Budget, CompositionError, Federation, Layout, Ledger, Pipeline, make_private
 from privfl.accounting import epsilon_of
+from privfl.core import weights_hash
 from privfl.defenses.dp import DPSGD, CentralGaussianNoise, Clip
 from privfl.learning import LocalSGD
 from privfl.parts import Mean, Weigh
@@ -129,3 +131,27 @@ def test_example_counts_are_refused_where_their_number_is_private():
         federation(Pipeline(Weigh(max_examples=100)), local=add)
     assert refusal.value.rule == "R7"
     federation(Pipeline(Weigh(max_examples=100))).round()  # zero-out: the number is public
+
+
+def test_a_central_loops_last_model_is_the_one_that_the_ledger_knows(ledger):
+    model = nn.Sequential(nn.Linear(4, 3))
+    x, y = data()[2]
+    model, optimizer, loader = make_private(
+        model,
+        torch.optim.SGD(model.parameters(), lr=0.1),
+        DataLoader(TensorDataset(x, y), batch_size=32),
+        clip_norm=1.0,
+        noise_multiplier=4.0,
+        ledger=ledger.dataset("a"),
+    )
+    for _ in range(2):
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(inputs), labels).backward()
+            optimizer.step()
+    made = [entry.fields["model"] for entry in ledger.entries if entry.kind == "release"]
+    assert len(made) == 2
+    assert made[-1] == weights_hash(model.state_dict()).hex()
+    event = PoissonSampledDpEvent(32 / 160, GaussianDpEvent(4.0))
+    expected = epsilon_of(event, DELTA, count=2 * 5).upper
+    assert ledger.epsilon(DELTA).upper == pytest.approx(expected, rel=1e-6)

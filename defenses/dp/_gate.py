@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from privfl.core import require
+from privfl.core import require, weights_hash
 from privfl.defenses.dp._per_sample import PerSample
 from privfl.defenses.dp._prepaid import Prepaid
 from privfl.defenses.dp._turn import Turn
@@ -43,6 +43,11 @@ class Gate:
         self.rest()
         for handle in self._handles:
             handle.remove()
+
+    def bind(self) -> None:
+        """Write down, at the end of a pass, which model the steps led to."""
+        if self.prepaid is not None:
+            self.prepaid.bind(weights_hash(self.model.state_dict()))
 
     @property
     def active(self) -> bool:

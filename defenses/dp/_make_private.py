@@ -71,6 +71,7 @@ def make_private(
         - A batch is stepped on once, and every step was charged before; an empty batch is a step.
         - Noise of exactly that scale on the sum, which is divided by the public batch size.
         - A copy of the model, or a saved one, is plain.
+        - After each pass the ledger holds the model's hash, so a statement can tell whose it is.
 
     >>> from torch.utils.data import TensorDataset
     >>> model = nn.Sequential(nn.Linear(2, 1))
@@ -109,7 +110,8 @@ def make_private(
     gate = Gate(model, work, Turn(), prepaid)
     private = optimizer if isinstance(optimizer, PrivateOptimizer) else PrivateOptimizer(optimizer)
     private.private(gate, noise_multiplier, setting.size, stream)
-    return model, private, PrivateLoader(plain, setting.sampling, stream, gate.turn)
+    drawn = PrivateLoader(plain, setting.sampling, stream, gate.turn, gate.bind)
+    return model, private, drawn
 
 
 def _require_account(ledger: object) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from privfl.core import Account, BudgetExceeded, Charge
+from privfl.core import Account, BudgetExceeded, Charge, Reservation
 from privfl.defenses.dp._turn import Turn
 
 
@@ -33,6 +33,7 @@ class Prepaid:
     _bought: int = field(default=0, compare=False)
     _pass: int = field(default=0, compare=False)
     _cautious: bool = field(default=False, compare=False)
+    _last: Reservation | None = field(default=None, compare=False)
 
     def pay(self, turn: Turn) -> None:
         """Make sure that the step on the batch in hand is paid for.
@@ -46,6 +47,11 @@ class Prepaid:
         if not self._left:
             self._buy(turn.left)
         self._left -= 1
+
+    def bind(self, model: bytes) -> None:
+        """Write down the hash of the model that the steps so far led to."""
+        if self._last is not None:
+            self._last.bind(model=model)
 
     def _pay_pass(self, turn: Turn) -> None:
         if turn.passes != self._pass:
@@ -64,4 +70,5 @@ class Prepaid:
         self._left, self._bought = block, self._bought + block
 
     def _reserve(self, steps: int) -> None:
-        self.account.reserve([self.price(steps)], pipeline=self.pipeline, seeded=self.seeded)
+        charges = [self.price(steps)]
+        self._last = self.account.reserve(charges, pipeline=self.pipeline, seeded=self.seeded)

@@ -30,10 +30,17 @@ class PrivateLoader(Loader):
     of shape (0, …). ``drop_last`` and the loader's own order have no meaning here.
     """
 
-    def __init__(self, plain: Loader, sampling: Sampling, stream: Stream, turn: Turn) -> None:
-        """Take dataset, collation and workers from ``plain``."""
+    def __init__(
+        self,
+        plain: Loader,
+        sampling: Sampling,
+        stream: Stream,
+        turn: Turn,
+        ended: Callable[[], None],
+    ) -> None:
+        """Take dataset, collation and workers from ``plain``; call ``ended`` after each pass."""
         n = len(plain.dataset)  # type: ignore[arg-type]
-        self.plain, self.turn = plain, turn
+        self.plain, self.turn, self._ended = plain, turn, ended
         self._draws = _Draws(sampling, n, stream)
         workers = {
             "prefetch_factor": plain.prefetch_factor,
@@ -60,6 +67,7 @@ class PrivateLoader(Loader):
             self.turn.deal(self._draws.sizes.popleft(), left)
             left -= 1
             yield batch
+        self._ended()
 
 
 def plain_loader(loader: Loader) -> Loader:

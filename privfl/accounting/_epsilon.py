@@ -118,6 +118,8 @@ def bounds_of(
     if dp.NonPrivateDpEvent() in leaves:
         return {"non-private": Interval(None, math.inf, "non-private")}
     twins = zero_out_twins(leaves, relation)
+    if not twins:
+        return {"closed form": Interval(0.0 if lower else None, 0.0, "closed form")}
     ends = upper_ends(twins, delta, relation)
     lows = {"closed form": _exact(twins, delta)} if lower else {}
     if lower:

@@ -18,7 +18,8 @@ class Interval:
     Attributes:
         lower: a lower end, or ``None`` where none was asked for.
         upper: a valid bound, possibly infinite.
-        method: ``"closed form"``, ``"RDP"``, ``"PLD"`` or ``"non-private"``.
+        method: ``"closed form"``, ``"RDP"``, ``"PLD"``, ``"steps"`` (of a group) or
+            ``"non-private"``.
 
     Guarantees:
         - The printed upper end is rounded up, the lower end down.

@@ -179,8 +179,7 @@ def _standings(ledger: "Ledger", delta: float) -> "list[Standing]":
 def _weights_hash(file: Path) -> bytes:
     import torch
 
-    from privfl.core import require
-    from privfl.exchange import weights_hash
+    from privfl.core import require, weights_hash
 
     weights = torch.load(file, weights_only=True)
     require(isinstance(weights, dict), f"{file} must hold a state_dict", type(weights).__name__)

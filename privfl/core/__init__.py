@@ -37,6 +37,7 @@ from privfl.core._rows import Rows
 from privfl.core._scalar import Scalar, joint_factor
 from privfl.core._unit import Unit
 from privfl.core._vantage import SERVER, Vantage
+from privfl.core._weights_hash import weights_hash
 
 __all__ = [
     "SERVER",
@@ -70,4 +71,5 @@ __all__ = [
     "require_finite",
     "require_matrix",
     "require_positive",
+    "weights_hash",
 ]

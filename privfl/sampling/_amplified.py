@@ -25,6 +25,9 @@ def amplified(
         n: how many clients it was drawn from.
         member: whether the client is in the cohort.
 
+    Raises:
+        ValueError: for a draw that says nothing under the relation of a charge.
+
     >>> from dp_accounting import GaussianDpEvent
     >>> from privfl.core import Relation
     >>> from privfl.sampling import Poisson
@@ -36,13 +39,13 @@ def amplified(
     """
     out: list[Charge] = []
     for charge in charges:
-        gains = _gains(charge, sampling)
+        gains, sampled = _gains(charge, sampling), _sampled(charge, sampling, n)
         if member and (charge.vantage.parties or not gains):
             out.append(charge)
         if gains and not member:
             out.append(_absent(charge))
         if gains:
-            out.append(_sampled(charge, sampling, n))
+            out.append(sampled)
     return tuple(out)
 
 

@@ -8,6 +8,7 @@ from dp_accounting import (
     GaussianDpEvent,
     LaplaceDpEvent,
     NonPrivateDpEvent,
+    NoOpDpEvent,
     PoissonSampledDpEvent,
     SampledWithoutReplacementDpEvent,
 )
@@ -36,6 +37,7 @@ MNIST = PoissonSampledDpEvent(256 / 60000, GaussianDpEvent(1.1))
         (ComposedDpEvent([STEP, LaplaceDpEvent(1.0)]), "zero-out", {"PLD", "RDP"}),
         (GaussianDpEvent(1e-3), "zero-out", {"RDP", "closed form"}),
         (NonPrivateDpEvent(), "zero-out", {"non-private"}),
+        (ComposedDpEvent([NoOpDpEvent()]), "zero-out", {"closed form"}),
         (
             RepeatAndSelectDpEvent(STEP, 5.0, 1.0),
             "replace-one",

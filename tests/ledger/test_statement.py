@@ -17,8 +17,7 @@ from dp_accounting import (
 )
 
 from privfl import Ledger, LedgerTampered, Unit, Vantage
-from privfl.core import Charge, Relation
-from privfl.exchange import weights_hash
+from privfl.core import Charge, Relation, weights_hash
 from privfl.ledger import statement
 from privfl.ledger._remaining import remaining
 from privfl.ledger._reproduce import reproduce

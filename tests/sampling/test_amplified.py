@@ -83,3 +83,10 @@ def test_two_releases_on_one_cohort_share_its_sample():
 def test_a_coin_that_always_falls_one_way_amplifies_nothing():
     assert worth([charge()], Poisson(rate=1), member=True) == [("outsider", GAUSSIAN, 1)]
     assert worth([charge()], Poisson(rate=1), member=False) == []
+
+
+@pytest.mark.parametrize("sampling", [FixedSize(size=5), Shuffled(size=5)])
+def test_a_draw_of_so_many_out_of_all_is_refused_where_their_number_is_private(sampling):
+    """A client that joins displaces another one: it moves the sum twice as far."""
+    with pytest.raises(ValueError, match="public number of units"):
+        amplified([charge(relation="add/remove")], sampling, N, member=True)
