@@ -1,7 +1,10 @@
 """Check a ledger of privfl, and its epsilon, without privfl: see docs/ledger_format.md.
 
 python verify_ledger.py run.db [ANCHOR]
-python verify_ledger.py run.db ANCHOR DELTA record|client DATASET server|outsider RELATION
+python verify_ledger.py run.db ANCHOR DELTA UNIT DATASET ADVERSARY RELATION
+
+ANCHOR is a head kept elsewhere, or - for none; UNIT is record or client; ADVERSARY is server or
+outsider; RELATION is zero-out, replace-one or add/remove. Signatures are not checked.
 """
 
 import hashlib
@@ -89,6 +92,7 @@ def bound(events, delta, relation):
     from dp_accounting import NeighboringRelation, pld, rdp
 
     fixed = any("WithoutReplacement" in event for event in events)
+    renyi = fixed or any("RepeatAndSelect" in event for event in events)
     want(relation == "replace-one" or not fixed, "fixed-size sampling needs replace-one")
     near = NeighboringRelation[NEAR[relation]]
     rough = rdp.RdpAccountant(
@@ -98,7 +102,7 @@ def bound(events, delta, relation):
     for event, n in events.items():
         rough.compose(build(json.loads(event), 0.5 if relation == "replace-one" else 1.0), n)
     size = float(rough.get_epsilon(delta))
-    if fixed or size > 100:
+    if renyi or size > 100:
         return size if size <= 100 else math.inf
     for event, n in events.items():
         for _ in range(n if "RandomizedResponse" in event else 1):  # whose count is not counted
@@ -133,11 +137,15 @@ def want(condition, otherwise):
 
 def main(path, anchor=GENESIS, delta=None, *question):
     """Check a file, and say what was asked."""
-    entries, head = read(path, anchor)
+    entries, head = read(path, GENESIS if anchor == "-" else anchor)
     print(f"{len(entries)} entries, head {head}")
     if delta is not None:
+        want(len(question) == 4, "a question has four words: unit, dataset, adversary, relation")
         unit, dataset, vantage, relation = question
-        parties = [] if vantage == "outsider" else vantage.split("+")
+        want(unit in ("record", "client"), f"unit must be record or client. Found {unit}.")
+        want(vantage in ("server", "outsider"), f"adversary must be server or outsider: {vantage}")
+        want(relation in NEAR, f"relation must be one of {', '.join(NEAR)}. Found {relation}.")
+        parties = ["server"] * (vantage == "server")
         found = epsilon(entries, float(delta), unit, dataset, parties, relation)
         print(f"epsilon at most {found:.6g}")
 
@@ -146,4 +154,4 @@ if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
     except Exception as why:
-        sys.exit(f"{why!r}\n{__doc__}")
+        sys.exit(f"{why}\n\n{__doc__}")

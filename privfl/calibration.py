@@ -33,6 +33,8 @@ def noise_for(
         ValueError: where no claim of the line is about the budget's unit and adversary.
     """
     require_count("rounds", rounds, least=1)
+    fix = "Say Budget(epsilon=8, delta=1e-5)"
+    require(isinstance(budget, Budget), "noise_for takes a Budget", repr(budget), fix)
     place, how = _noise_at(line), Everybody() if sampling is None else sampling
     cohort = drawn_cohort(how, n_clients)
 

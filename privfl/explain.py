@@ -44,7 +44,7 @@ class Forecast:
     def __str__(self) -> str:
         """Say it in one line."""
         if not self.ratio:
-            return "no noise"
+            return "no noise on the release"
         head = f"noise is {self.ratio:.2g} times the longest possible mean update"
         if self.ratio <= TRAINS / 2:
             return f"{head}: it trains"

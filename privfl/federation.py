@@ -142,11 +142,15 @@ class Federation:
         self.algorithm = FedAvg() if algorithm is None else algorithm
         self.local = as_trainer(pipeline.trainer or local or LocalSGD())
         self.sampling = Everybody() if sampling is None else sampling
+        wanted, fix = "sampling= takes one of privfl.sampling", "Say Poisson(rate=0.1)"
+        require(isinstance(self.sampling, Sampling), wanted, repr(sampling), fix)
         self.layout = Layout.of(model) if layout is None else layout
         require_fit(pipeline, self.layout)
         self.adversary = adversary or Adversary()
         self.datasets = self.adversary.poisoned(_named(datasets))
         self.ledger = None if ledger is None else require_account(ledger)
+        for who in self.datasets if self.ledger is not None else ():
+            self.ledger.name_of(who)  # type: ignore[union-attr]  # refuses a client without one
         self.history = History(delta, self.ledger)
         self.budget: Budget | None = None
         self.stream = Stream.of(generator)
@@ -179,6 +183,8 @@ class Federation:
             BudgetExceeded: where a budget of the ledger account is spent, and none was given here.
         """
         require_count("n", n, least=1)
+        fix = "Say Budget(epsilon=8, delta=1e-5)"
+        require(isinstance(budget, Budget | None), "budget= takes a Budget", repr(budget), fix)
         for _ in range(n):
             try:
                 done = self._round({}, budget)

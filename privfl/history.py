@@ -100,7 +100,7 @@ class History:
         asked = [c for c in charges if c.unit is Unit.CLIENT] or charges
         if not asked:
             return NOBODY
-        most = max(asked, key=lambda charge: (len(charge.vantage.parties), charge.relation))
+        most = max(asked, key=lambda charge: len(charge.vantage.parties))
         return Question(most.unit, most.vantage, most.relation)
 
     def _epsilon(self, question: Question) -> float:

@@ -286,7 +286,7 @@ class Pipeline(Line):
 
         >>> from privfl.defenses.dp import Clip
         >>> print(Pipeline(Clip(1.0)).explain(n_clients=10, dim=1000).forecast)
-        no noise
+        no noise on the release
         """
         require_count("rounds", rounds, least=1)
         require(0 < delta < 1, "delta must lie between 0 and 1", delta)

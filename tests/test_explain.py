@@ -186,7 +186,7 @@ def test_the_forecast_is_said_in_words(n, text):
 def test_a_forecast_where_the_crowd_does_not_help():
     text = str(explained(Clip(1.0), Krum(n_byzantine=2), CentralGaussianNoise(9.0)).forecast)
     assert "more clients do not help" in text
-    assert str(explained(Clip(1.0)).forecast) == "no noise"
+    assert str(explained(Clip(1.0)).forecast) == "no noise on the release"
 
 
 def test_noise_before_a_robust_rule_is_said():

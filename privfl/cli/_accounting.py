@@ -38,8 +38,10 @@ def epsilon(
       privfl epsilon --noise-multiplier 4 --steps 50 --delta 1e-5 --relation replace-one --json
     """
     from privfl.accounting import bounds_of
+    from privfl.core import require_count
 
     try:
+        require_count("steps", steps, least=1)
         event = _step(noise_multiplier, sampling_rate)
         bounds = bounds_of(event, delta, relation, steps)
     except ValueError as error:

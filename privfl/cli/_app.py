@@ -9,7 +9,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Harden federated learning, and see what attackers still get.\n\n"
-    "Exit codes: 0 done, 1 the pipeline is refused, 2 bad input.\n\n"
+    "Exit codes: 0 done, 1 a pipeline is refused or a ledger was changed, 2 bad input.\n\n"
     "Examples:\n\n"
     "  privfl duel --minutes 3\n\n"
     "  privfl explain 'Pipeline(Clip(1.0), LocalGaussianNoise(0.1))' --clients 10 --dim 28938\n\n"

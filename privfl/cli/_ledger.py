@@ -1,6 +1,7 @@
 """`privfl ledger show`, `verify`, `export`, `budget` and `statement`."""
 
 import json
+import pickle
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -56,7 +57,7 @@ def verify(
     Without an anchor nothing tells a ledger from an earlier copy of it.
 
     Examples:
-      privfl ledger verify run.db --anchor 5d41402abc4b2a76b9719d911017c592…
+      privfl ledger verify run.db --anchor $(cat head.txt)
     """
     with _plainly():
         ledger = _opened(file)
@@ -143,10 +144,10 @@ def statement(
     with _plainly():
         hashed = None if model is None else _weights_hash(model)
         page = write([_opened(file) for file in files], delta, model=hashed)
+        if out is not None:
+            out.write_text(page + "\n")
     if out is None:
         typer.echo(page)
-    else:
-        out.write_text(page + "\n")
 
 
 @contextmanager
@@ -166,7 +167,7 @@ def _opened(file: Path) -> "Ledger":
     from privfl.ledger import Ledger
 
     if not file.is_file():  # opening would make one
-        fail(f"{file} is not there.", code=2)
+        fail(f"{file} is not there, or is no file.", code=2)
     return Ledger(file)
 
 
@@ -181,7 +182,10 @@ def _weights_hash(file: Path) -> bytes:
 
     from privfl.core import require, weights_hash
 
-    weights = torch.load(file, weights_only=True)
+    try:
+        weights = torch.load(file, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError):
+        fail(f"{file} must hold a state_dict that torch.save wrote.", code=2)
     require(isinstance(weights, dict), f"{file} must hold a state_dict", type(weights).__name__)
     return weights_hash(weights)
 

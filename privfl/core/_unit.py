@@ -12,3 +12,8 @@ class Unit(StrEnum):
 
     RECORD = "record"
     CLIENT = "client"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Unit":
+        """Say which units there are."""
+        raise ValueError(f"unit must be 'record' or 'client'. Found {value!r}.")

@@ -182,5 +182,6 @@ class DatasetsAccount(Account):
     def name_of(self, party: Party) -> str:
         """Return the client's dataset."""
         known = ", ".join(map(str, self.by_client))
-        require(party in self.by_client, f"The ledger has datasets of clients {known}", repr(party))
+        wanted, fix = f"The ledger has datasets of clients {known}", "Name every client there"
+        require(party in self.by_client, wanted, repr(party), fix)
         return self.by_client[party]

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from heapq import merge
 from typing import TYPE_CHECKING, Any
 
 from privfl.core import Unit, require
@@ -38,17 +39,22 @@ class Book:
 
     def of_dataset(self, name: str) -> "Counter[tuple[Claim, ...]]":
         """Return the releases that concern a dataset: all but those of names disjoint from it."""
+        return Counter(self.in_order(name))
+
+    def in_order(self, name: str) -> list[tuple[Claim, ...]]:
+        """Return the same releases one by one, as they were charged."""
+        apart = self._apart_from(name)
         releases: dict[str, list[Claim]] = defaultdict(list)
-        for other in self._by_dataset.keys() - self._apart_from(name):
-            for posting in self._by_dataset[other]:
-                releases[posting.release].append(posting.claim)
-        return Counter(tuple(claims) for claims in releases.values())
+        for k in merge(*(at for other, at in self._places.items() if other not in apart)):
+            releases[self.postings[k].release].append(self.postings[k].claim)
+        return [tuple(claims) for claims in releases.values()]
 
     @cached_property
-    def _by_dataset(self) -> dict[str, list[Posting]]:
-        found: dict[str, list[Posting]] = defaultdict(list)
-        for posting in self.postings:
-            found[posting.dataset].append(posting)
+    def _places(self) -> dict[str, list[int]]:
+        """Where the postings of each dataset stand."""
+        found: dict[str, list[int]] = defaultdict(list)
+        for k, posting in enumerate(self.postings):
+            found[posting.dataset].append(k)
         return found
 
     def only(self, what: str, asked: object) -> Any:

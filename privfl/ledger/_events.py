@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,7 @@ def event_from_json(data: object) -> "dp.DpEvent":
     return event(**{name: _from_json(data[name]) for name in names})
 
 
+@cache
 def _kinds() -> "dict[str, type[dp.DpEvent]]":
     from dp_accounting import dp_event
 

@@ -33,7 +33,9 @@ class Ledger:
 
     Raises:
         LedgerTampered: for a file that is no ledger, or no longer.
-        ValueError: for a folder that is not there or lies on a network file system.
+        FileNotFoundError: for a folder that is not there.
+        ValueError: for one on a network file system.
+        LedgerUnavailable: for a file that cannot be opened now.
 
     >>> from dp_accounting import GaussianDpEvent
     >>> ledger = Ledger("run.db")
@@ -120,7 +122,8 @@ class Ledger:
         >>> account.name_of(1)
         'clinic-1'
         """
-        require(len(names) > 0, "names must map clients to datasets", "none")
+        wanted, fix = "names must map clients to datasets", "Say {0: 'clinic-0', 1: 'clinic-1'}"
+        require(isinstance(names, Mapping) and len(names) > 0, wanted, repr(names), fix)
         if max_records is not None:
             require_count("max_records", max_records, least=1)
         declared = sorted({_named(name) for name in names.values()})

@@ -19,14 +19,14 @@ def remaining(book: Book, dataset: str, question: Question, epsilon: float, delt
         epsilon: what may be spent in all.
         delta: at which it is stated.
     """
-    releases = book.of_dataset(dataset)
-    telling = [claims for claims in releases if whole_of({claims: 1}, delta, question).events]
-    if not telling:
+    releases = book.in_order(dataset)
+    telling = (c for c in reversed(releases) if whole_of({c: 1}, delta, question).events)
+    last = next(telling, None)
+    if last is None:
         return MOST
-    last = telling[-1]  # a Counter keeps the order in which its keys came first
 
     def fits(more: int) -> bool:
-        whole = releases + Counter({last: more})
+        whole = Counter(releases) + Counter({last: more})
         return epsilon_for(whole, delta, question).upper <= epsilon
 
     return _most(fits)

@@ -14,6 +14,8 @@ NATIVE = {
     Relation.ADD_REMOVE: "ADD_OR_REMOVE_ONE",
 }
 
+RENYI_ONLY = ("WithoutReplacement", "RepeatAndSelect")  # they have no loss distribution
+
 
 def reproduce(whole: Whole) -> list[str]:
     """Return lines of Python that print epsilon of these events, without privfl.
@@ -32,15 +34,17 @@ def reproduce(whole: Whole) -> list[str]:
     accountant.compose(GaussianDpEvent(noise_multiplier=2.0), 4)
     print(accountant.get_epsilon(1e-05))
     """
-    by_renyi = any("WithoutReplacement" in repr(event) for event, _ in whole.events)
+    by_renyi = any(kind in repr(event) for event, _ in whole.events for kind in RENYI_ONLY)
+    half = by_renyi and whole.relation is Relation.REPLACE_ONE
     module, kind = ("rdp", "RdpAccountant") if by_renyi else ("pld", "PLDAccountant")
     lines = [
         "from dp_accounting import *",
+        *["from dp_accounting.dp_event import *"] * by_renyi,  # which also holds searches
         f"from dp_accounting.{module} import {kind}",
         f"accountant = {kind}(neighboring_relation=NeighboringRelation.{NATIVE[whole.relation]})",
     ]
     for event, n in sorted(whole.events, key=repr):
-        lines += _composed(_halved(event) if by_renyi else event, n)
+        lines += _composed(_halved(event) if half else event, n)
     return [*lines, f"print(accountant.get_epsilon({whole.delta!r}))"]
 
 

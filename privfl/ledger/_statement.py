@@ -19,6 +19,14 @@ ASSUMED = (
     "of real numbers.",
     "Complete: what was released without being charged is in no ledger.",
 )
+DECLARED = (
+    "Declared: {} of the releases rest on what a person typed, how samples were drawn included; "
+    "the others on what acted."
+)
+WITNESSED = (
+    "Witnessed: every charge was written by what acted, and samples were drawn by what charged "
+    "them."
+)
 TRUSTED = (
     "Trusted opener: against an outsider the server is trusted, which sees the release before the "
     "noise."
@@ -68,11 +76,8 @@ def _assumptions(ledger: "Ledger", found: Sequence[Standing]) -> list[str]:
     if any(not v.parties and (unit, Vantage.SERVER) not in asked for unit, v in asked):
         lines.append(TRUSTED)
     typed = sum({standing.dataset: standing.declared for standing in found}.values())
-    lines.append(
-        f"Declared: {typed} releases rest on what a person typed."
-        if typed
-        else "Witnessed: every charge came from what acted."
-    )
+    if found:
+        lines.append(DECLARED.format(typed) if typed else WITNESSED)
     groups = [names_of(sorted(names)) for names in ledger.book().disjoint]
     lines += [f"Disjoint, as declared: {names}." for names in sorted(groups)]
     caps = {p.claim.max_records for p in ledger.book().postings} - {None}
@@ -98,7 +103,9 @@ def _provenance(ledger: "Ledger", model: bytes | None) -> list[str]:
         lines.append("Not signed.")
     if model is not None:
         lines.append(_model_line(entries, model))
-    lines.append(f"Written by privfl {', '.join(sorted({e.fields['version'] for e in entries}))}.")
+    if entries:
+        versions = sorted({entry.fields["version"] for entry in entries})
+        lines.append(f"Written by privfl {', '.join(versions)}.")
     packages = ("privfl", "dp-accounting")
     lines.append(f"Read by {', '.join(f'{name} {version(name)}' for name in packages)}.")
     return lines
@@ -116,7 +123,13 @@ def _model_line(entries: Sequence[Any], model: bytes) -> str:
 
 
 def _reproduction(found: Sequence[Standing]) -> list[str]:
-    worst = max(found, key=lambda standing: standing.interval.upper)
-    words = f"The largest figure ({worst.question.unit} level, {escaped(worst.dataset)}, against"
-    head = f"{words} {worst.question.vantage}) by dp-accounting alone:"
+    from privfl.accounting import MEANINGLESS
+
+    able = [s for s in found if s.whole.group == 1 and s.interval.upper <= MEANINGLESS]
+    if not able:
+        return ["None of the figures above is one that dp-accounting computes by itself.", ""]
+    worst = max(able, key=lambda standing: standing.interval.upper)
+    question, dataset = worst.question, escaped(worst.dataset)
+    about = f"{question.unit} level, {dataset}, against {question.vantage}"
+    head = f"The largest figure that dp-accounting computes by itself ({about}):"
     return [head, "", "```python", *reproduce(worst.whole), "```", ""]

@@ -175,4 +175,7 @@ def _require_seen(whole: Sequence[Entry], heads: Sequence[str]) -> None:
     hashes = {GENESIS, *(entry.hash for entry in whole)}
     for head in heads:
         if head not in hashes:
-            raise LedgerTampered(f"no entry has the hash {head}, which was seen before")
+            raise LedgerTampered(
+                f"no entry has the hash {head}, which was the head before: the last entries are "
+                "gone, the file is an older copy, or it is another ledger. Find the one that has it"
+            )

@@ -40,7 +40,8 @@ class Poisson(Sampling):
         if self.size is not None:
             require_positive("size", self.size)
         if self.rate is not None:
-            require(0 < self.rate <= 1, "rate must be in (0, 1]", self.rate)
+            good = isinstance(self.rate, int | float) and 0 < self.rate <= 1
+            require(good, "rate must be in (0, 1]", repr(self.rate))
 
     def __repr__(self) -> str:
         """Write it as it was written."""

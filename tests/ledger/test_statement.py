@@ -15,6 +15,7 @@ from dp_accounting import (
     SampledWithoutReplacementDpEvent,
     get_epsilon_gaussian,
 )
+from dp_accounting.dp_event import RepeatAndSelectDpEvent
 
 from privfl import Ledger, LedgerTampered, Unit, Vantage
 from privfl.core import Charge, Relation, weights_hash
@@ -88,7 +89,7 @@ def test_what_was_typed_and_what_was_assumed_is_said(ledger):
     ledger.charge(GAUSSIAN, **KINDS)
     ledger.datasets({0: "a", 1: "b"}, max_records=7)
     page = statement([ledger], DELTA)
-    assert "1 releases rest on what a person typed" in page
+    assert "1 of the releases rest on what a person typed" in page
     assert "Disjoint, as declared: a, b" in page
     assert "Trusted opener" in page
     assert "cannot break it" in page
@@ -170,6 +171,7 @@ def test_a_name_cannot_break_the_table(ledger):
         (PoissonSampledDpEvent(0.01, GaussianDpEvent(1.0)), "replace-one", 50),
         (RandomizedResponseDpEvent(0.9, 2), "replace-one", 20),
         (SampledWithoutReplacementDpEvent(1000, 10, GAUSSIAN), "replace-one", 50),
+        (RepeatAndSelectDpEvent(PoissonSampledDpEvent(0.01, GAUSSIAN), 5.0, 1.0), "zero-out", 1),
     ],
 )
 def test_the_lines_of_dp_accounting_reproduce_the_figure(ledger, event, relation, count):
@@ -188,3 +190,32 @@ def test_what_remains_is_how_many_more_fit(ledger, spent):
     (standing,) = standings(ledger.book(), DELTA)
     limit = get_epsilon_gaussian(4 / math.sqrt(spent + 1 + 7), DELTA) + 1e-6
     assert remaining(ledger.book(), "a", standing.question, limit, DELTA) == 7
+
+
+def test_what_remains_is_counted_in_releases_like_the_last_one(ledger):
+    """Loud, quiet, loud: the last was loud, whatever came first or under another name."""
+    loud, quiet = GaussianDpEvent(4.0), GaussianDpEvent(400.0)
+    for event, name in ((loud, "a"), (quiet, "b"), (loud, "a"), (quiet, "a")):
+        ledger.charge(event, **KINDS | {"dataset": name})
+    standing = next(standings(ledger.book(), DELTA))
+    limit = get_epsilon_gaussian(4 / math.sqrt(5), DELTA)
+    assert remaining(ledger.book(), "a", standing.question, limit, DELTA) > 10_000
+    ledger.charge(loud, **KINDS)
+    assert remaining(ledger.book(), "a", standing.question, limit, DELTA) < 3
+
+
+def test_a_group_of_records_is_not_what_the_lines_reproduce(ledger):
+    charge = Charge(GAUSSIAN, Unit.RECORD, Vantage.OUTSIDER, Relation.ZERO_OUT)
+    client = Charge(GaussianDpEvent(9.0), Unit.CLIENT, Vantage.OUTSIDER, Relation.ZERO_OUT)
+    account = ledger.dataset("a", max_records=20)
+    account.reserve([charge])
+    page = statement([ledger], DELTA)
+    assert "GaussianDpEvent(noise_multiplier=2.0), 1)" in page
+    account.reserve([client])  # now a client is asked about too: it is a group of 20 records
+    assert "record level, a" in statement([ledger], DELTA)
+
+
+def test_an_empty_ledger_has_a_statement_that_claims_nothing(ledger):
+    page = statement([ledger], DELTA)
+    assert "Witnessed" not in page
+    assert "Written by privfl ." not in page
