@@ -59,6 +59,7 @@ def epsilon(entries, delta, unit, dataset, vantage, relation):
         if entry["kind"] == "charge" and entry["dataset"] not in apart:
             releases[entry["release"]].append(entry)
     kept = [row for rows in releases.values() for row in answer(rows, unit, set(vantage))]
+    kept = [row for row in kept if row["event"]["kind"] != "NoOpDpEvent"]
     held = {row["relation"] for row in kept} - {""}
     want(relation != "add/remove" or held <= {relation}, f"charges are under {sorted(held)}")
     left = delta - sum(row["count"] * row["delta"] for row in kept)

@@ -4,7 +4,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from privfl.core import Budget, Charge, Cohort, CompositionError, require, require_count
+from privfl.core import (
+    Budget,
+    Charge,
+    Cohort,
+    CompositionError,
+    require,
+    require_count,
+    require_small_delta,
+)
 from privfl.rounds import Line, Opening, Setting
 from privfl.sampling import Everybody, Sampling, amplified
 
@@ -35,6 +43,10 @@ def noise_for(
     require_count("rounds", rounds, least=1)
     fix = "Say Budget(epsilon=8, delta=1e-5)"
     require(isinstance(budget, Budget), "noise_for takes a Budget", repr(budget), fix)
+    require_small_delta(budget.delta, n_clients, "clients")
+    fix = "Say Poisson(rate=0.1)"
+    known = isinstance(sampling, Sampling | None)
+    require(known, "sampling= takes one of privfl.sampling", repr(sampling), fix)
     place, how = _noise_at(line), Everybody() if sampling is None else sampling
     cohort = drawn_cohort(how, n_clients)
 

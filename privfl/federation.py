@@ -21,6 +21,7 @@ from privfl.core import (
     Relation,
     require,
     require_count,
+    require_small_delta,
 )
 from privfl.core import State as Kept
 from privfl.crypto import Stream
@@ -151,6 +152,7 @@ class Federation:
         self.ledger = None if ledger is None else require_account(ledger)
         for who in self.datasets if self.ledger is not None else ():
             self.ledger.name_of(who)  # type: ignore[union-attr]  # refuses a client without one
+        require_small_delta(delta, len(self.datasets), "clients")
         self.history = History(delta, self.ledger)
         self.budget: Budget | None = None
         self.stream = Stream.of(generator)

@@ -143,7 +143,8 @@ class Pipeline(Line):
 
     def _charge(self, opening: Opening, ledger: Account, seeded: bool) -> Reservation:
         require_account(ledger)
-        charges = Setting(self, opening).plan.charges
+        n = len(opening.cohort)
+        charges = amplified(Setting(self, opening).plan.charges, Everybody(), n, member=True)
         by_client = dict.fromkeys(opening.cohort.members, charges)
         return ledger.reserve(by_client, pipeline=repr(self), seeded=seeded)
 

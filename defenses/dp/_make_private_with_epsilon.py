@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 from torch.optim import Optimizer
 
-from privfl.core import Account, Relation, require_count
+from privfl.core import Account, Relation, require_count, require_small_delta
 from privfl.defenses.dp._make_private import Loader, Source, make_private
 from privfl.defenses.dp._multiplier_for import multiplier_for
 from privfl.defenses.dp._private_loader import PrivateLoader, plain_loader
@@ -72,6 +72,7 @@ def make_private_with_epsilon(
     n = len(plain.dataset)  # type: ignore[arg-type]
     require_sampling(drawn, relation)
     require_size(drawn, n)
+    require_small_delta(target_delta, n, "records")
     noise_multiplier = multiplier_for(
         drawn, n, rounds * epochs, Relation.of(relation), target_epsilon, target_delta
     )

@@ -1,5 +1,6 @@
 """Steps that are written in the ledger before they are taken."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -33,6 +34,7 @@ class Prepaid:
     _bought: int = field(default=0, compare=False)
     _pass: int = field(default=0, compare=False)
     _cautious: bool = field(default=False, compare=False)
+    _process: int = field(default_factory=os.getpid, compare=False)
     _last: Reservation | None = field(default=None, compare=False)
 
     def pay(self, turn: Turn) -> None:
@@ -41,6 +43,8 @@ class Prepaid:
         Raises:
             BudgetExceeded: where not even this one step fits.
         """
+        if self._process != os.getpid():  # after a fork, what was paid for is the parent's
+            self._process, self._left, self._pass = os.getpid(), 0, 0
         if not self.independent:
             self._pay_pass(turn)
             return

@@ -62,8 +62,11 @@ class PrivateLoader(Loader):
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         """Hand out the batches of one pass."""
         self.turn.passes += 1
-        left = len(self._draws)
+        left, mine = len(self._draws), self.turn.passes
         for batch in super().__iter__():
+            fix = "Finish a pass before the next one"
+            only = mine == self.turn.passes
+            require(only, "A private loader has one pass at a time", "a second one", fix)
             self.turn.deal(self._draws.sizes.popleft(), left)
             left -= 1
             yield batch

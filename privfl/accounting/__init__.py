@@ -21,7 +21,7 @@ at most 4.38 (closed form)
 """
 
 from privfl.accounting._calibrate import calibrate, noise_multiplier_for
-from privfl.accounting._closed_form import gaussian_epsilon
+from privfl.accounting._closed_form import gaussian_epsilon, require_delta
 from privfl.accounting._epsilon import bounds_of, epsilon_of
 from privfl.accounting._group import group_epsilon_of
 from privfl.accounting._interval import MEANINGLESS, Interval
@@ -35,4 +35,5 @@ __all__ = [
     "gaussian_epsilon",
     "group_epsilon_of",
     "noise_multiplier_for",
+    "require_delta",
 ]

@@ -12,7 +12,7 @@ when the cohort and the size are known. What travels or is kept is a `State`, wr
 """
 
 from privfl.core._at import At
-from privfl.core._budget import Budget
+from privfl.core._budget import Budget, require_small_delta
 from privfl.core._charge import Account, Charge, Reservation
 from privfl.core._check import (
     require,
@@ -71,5 +71,6 @@ __all__ = [
     "require_finite",
     "require_matrix",
     "require_positive",
+    "require_small_delta",
     "weights_hash",
 ]

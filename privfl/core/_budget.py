@@ -35,3 +35,17 @@ class Budget:
             object.__setattr__(self, "unit", Unit(self.unit))
         if self.vantage is not None:
             object.__setattr__(self, "vantage", Vantage.of(self.vantage))
+
+
+def require_small_delta(delta: float, n_units: int, what: str = "units") -> None:
+    """Refuse a delta at which publishing somebody's data in the clear would be private.
+
+    >>> require_small_delta(0.1, 10, "clients")
+    Traceback (most recent call last):
+    ...
+    ValueError: delta must be below 1/10 for 10 clients. Found 0.1. At or above it, publishing one \
+of them at random in the clear would count as private.
+    """
+    wanted = f"delta must be below 1/{n_units} for {n_units} {what}"
+    why = "At or above it, publishing one of them at random in the clear would count as private"
+    require(not n_units or delta * n_units < 1, wanted, f"{delta:g}", why)

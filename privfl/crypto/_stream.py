@@ -3,6 +3,7 @@
 import builtins
 import hashlib
 import math
+import os
 import secrets
 from collections.abc import Sequence
 
@@ -23,6 +24,7 @@ class Stream:
 
     Guarantees:
         - Equal keys give equal draws on every machine.
+        - A fork does not share the operating system's key: each process draws its own numbers.
         - Children of different labels, and the stream itself, never share key stream.
         - Gaussians come from 53-bit uniforms, so their tails reach 8.5 standard deviations (R29).
 
@@ -35,9 +37,19 @@ class Stream:
         if key is not None and len(key) != 32:
             raise ValueError(f"key must be 32 bytes. Found {len(key)}.")
         self.seeded = seeded
-        self._key = secrets.token_bytes(32) if key is None else key
+        self._process = os.getpid() if key is None else None  # whose key the system gave
+        self._start(secrets.token_bytes(32) if key is None else key)
+
+    def _start(self, key: builtins.bytes) -> None:
+        self._key = key
         counter = modes.CTR(bytes(16))
         self._cipher = Cipher(algorithms.AES(self._derive(b"draw")), counter).encryptor()
+
+    def _after_fork(self) -> None:
+        """Take a key of its own where a fork made two of one stream: they would draw alike."""
+        if self._process not in (None, os.getpid()):
+            self._process = os.getpid()
+            self._start(secrets.token_bytes(32))
 
     @classmethod
     def replay(cls, seed: "int | bytes | torch.Generator") -> "Stream":
@@ -66,10 +78,14 @@ class Stream:
 
     def child(self, label: str) -> "Stream":
         """Make an independent stream that only depends on this one's key and ``label``."""
-        return Stream(self._derive(b"child" + label.encode()), seeded=self.seeded)
+        self._after_fork()
+        made = Stream(self._derive(b"child" + label.encode()), seeded=self.seeded)
+        made._process = self._process
+        return made
 
     def bytes(self, n: int) -> builtins.bytes:
         """Draw ``n`` bytes."""
+        self._after_fork()
         zeros = bytes(min(n, _BLOCK))
         blocks = (zeros[: min(_BLOCK, n - at)] for at in range(0, n, _BLOCK))
         return b"".join(self._cipher.update(block) for block in blocks)

@@ -40,6 +40,10 @@ class Reservation:
 
     def bind(self, *, update: bytes = b"", model: bytes = b"") -> None:
         """Write down what was released: hashes of the aggregate and of the model after it."""
+        for what, digest in {"update": update, "model": model}.items():
+            require(
+                len(digest) in (0, 32), f"{what} is a SHA-256, 32 bytes", f"{len(digest)} bytes"
+            )
         draft = {"kind": "release", "release": self.release}
         self.ledger.post([{**draft, "update": update.hex(), "model": model.hex()}])
 
@@ -95,6 +99,7 @@ class Account:
             BudgetExceeded: where they do not fit; then nothing is written.
             ValueError: for a client whose dataset is not known.
         """
+        _require_charges(charges)
         release = secrets.token_hex(16)
         postings = self._postings(charges, release, seeded)
         drafts = [posting.draft(self.ledger.run, pipeline) for posting in postings]
@@ -105,13 +110,19 @@ class Account:
         self,
         delta: float,
         *,
-        unit: Unit | str,
-        vantage: Vantage | str,
-        relation: object = Relation.ZERO_OUT,
+        unit: Unit | str | None = None,
+        vantage: Vantage | str | None = None,
+        relation: object = None,
     ) -> "Interval":
-        """Return the largest epsilon of the account's datasets so far."""
-        question = Question(Unit(unit), Vantage.of(vantage), Relation.of(relation))
+        """Return the largest epsilon of the account's datasets so far; see `Ledger.epsilon`."""
         book = self.ledger.book()
+        if not book.postings:
+            return self.ledger.epsilon(delta, unit=unit, vantage=vantage, relation=relation)
+        question = Question(
+            Unit(book.only("unit", unit)),
+            Vantage.of(book.only("vantage", vantage)),
+            Relation.of(book.only("relation", relation)),
+        )
         found = [epsilon_for(book.of_dataset(name), delta, question) for name in self.names]
         return max(found, key=lambda interval: interval.upper)
 
@@ -136,6 +147,13 @@ class Account:
             for name, claims in groups.items()
             for claim in _of_one_dataset(claims)
         ]
+
+
+def _require_charges(charges: object) -> None:
+    groups = charges.values() if isinstance(charges, Mapping) else [charges]
+    good = all(isinstance(g, Sequence) and all(isinstance(c, Charge) for c in g) for g in groups)
+    fix = "Write down an event by hand with ledger.charge(event, …)"
+    require(good, "reserve takes a list of Charges, or one for each client", repr(charges), fix)
 
 
 def _of_one_dataset(parties: Sequence[tuple[Claim, ...]]) -> list[Claim]:

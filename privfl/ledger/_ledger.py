@@ -1,11 +1,21 @@
 """One book of every release: what was spent on whom, against whom."""
 
+import operator
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING
 
-from privfl.core import Charge, Party, Relation, Unit, Vantage, require, require_count
+from privfl.core import (
+    Charge,
+    Party,
+    Relation,
+    Unit,
+    Vantage,
+    require,
+    require_count,
+    require_small_delta,
+)
 from privfl.ledger._account import DatasetAccount, DatasetsAccount
 from privfl.ledger._book import Book
 from privfl.ledger._claim import Claim
@@ -49,6 +59,8 @@ class Ledger:
 
     def __init__(self, path: str | PathLike[str]) -> None:
         """Open the file, or make it."""
+        fix = "Name a file: what is not kept cannot be audited"
+        require(str(path) != ":memory:", "A ledger is a file", repr(path), fix)
         self._store = Store(path)
         self.path = path
         self.run = secrets.token_hex(8)  # whoever opened the file: what an auditor counts as a run
@@ -72,6 +84,7 @@ class Ledger:
         vantage: Vantage | str,
         relation: object,
         count: int = 1,
+        max_records: int | None = None,
     ) -> Entry:
         """Write down a release that somebody else made: it is stored as declared.
 
@@ -83,18 +96,21 @@ class Ledger:
                 adversary would be the easy answer.
             relation: which datasets are neighbours.
             count: how often it happened.
+            max_records: the most records that one client holds; see `dataset`.
 
         Raises:
             ValueError: for an event, a unit, a vantage or a relation that is not known.
         """
         from privfl.accounting import epsilon_of
 
+        count = operator.index(count)
         require_count("count", count, least=1)
+        _require_cap(max_records)
         kinds = (Unit(unit), Vantage.of(vantage), Relation.of(relation))
         charge = Charge(event, *kinds, count=count)
         epsilon_of(event, 0.5, charge.relation)  # refuses an event that has no bound
         release = secrets.token_hex(16)
-        posting = Posting(release, _named(dataset), Claim.of(charge), witnessed=False)
+        posting = Posting(release, _named(dataset), Claim.of(charge, max_records), witnessed=False)
         (entry,) = self._store.append([posting.draft(run=self.run)])
         return entry
 
@@ -107,8 +123,7 @@ class Ledger:
             max_records: the most records that one client holds, which turns record-level charges
                 into group privacy of a client; None leaves a client without a guarantee.
         """
-        if max_records is not None:
-            require_count("max_records", max_records, least=1)
+        _require_cap(max_records)
         return DatasetAccount(self, _named(name), max_records=max_records)
 
     def datasets(
@@ -124,8 +139,7 @@ class Ledger:
         """
         wanted, fix = "names must map clients to datasets", "Say {0: 'clinic-0', 1: 'clinic-1'}"
         require(isinstance(names, Mapping) and len(names) > 0, wanted, repr(names), fix)
-        if max_records is not None:
-            require_count("max_records", max_records, least=1)
+        _require_cap(max_records)
         declared = sorted({_named(name) for name in names.values()})
         if len(declared) > 1 and frozenset(declared) not in self.book().disjoint:
             self._store.append([{"kind": "disjoint", "datasets": declared}])
@@ -164,10 +178,16 @@ class Ledger:
             - What holds against the server holds against an outsider, and not the other way round.
             - A release that nobody defended makes it infinite for good.
         """
+        from privfl.accounting import Interval, require_delta
+
+        require_delta(delta)
         book = self.book()
         if not book.postings:
-            from privfl.accounting import Interval
-
+            Question(
+                Unit(unit or "client"),
+                Vantage.of(vantage or "server"),
+                Relation.of(relation or "zero-out"),
+            )
             return Interval(0.0 if lower else None, 0.0, "closed form")
         dataset = book.only("dataset", dataset)
         question = Question(
@@ -175,6 +195,8 @@ class Ledger:
             Vantage.of(book.only("vantage", vantage)),
             Relation.of(book.only("relation", relation)),
         )
+        n_units = book.n_units(dataset, question.unit)
+        require_small_delta(delta, n_units, f"{question.unit}s of {dataset}")
         return epsilon_for(book.of_dataset(dataset), delta, question, lower=lower)
 
     def verify(self, anchor: str | None = None) -> str:
@@ -221,3 +243,8 @@ class Ledger:
 def _named(name: str) -> str:
     require(isinstance(name, str) and name.strip() != "", "A dataset has a name", repr(name))
     return name
+
+
+def _require_cap(max_records: int | None) -> None:
+    if max_records is not None:
+        require_count("max_records", max_records, least=1)

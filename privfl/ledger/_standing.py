@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from privfl.core import require
+from privfl.core import require_small_delta
 from privfl.ledger._book import Book
 from privfl.ledger._reckoning import Question, Whole, epsilon_of_whole, whole_of
 
@@ -51,7 +51,7 @@ def standings(book: Book, delta: float) -> Iterator[Standing]:
             releases = book.of_dataset(dataset)
             whole = whole_of(releases, delta, question)
             n_units = book.n_units(dataset, question.unit)
-            require_small(delta, n_units, f"{question.unit}s of {dataset}")
+            require_small_delta(delta, n_units, f"{question.unit}s of {dataset}")
             yield Standing(
                 question=question,
                 dataset=dataset,
@@ -78,10 +78,3 @@ def questions(book: Book) -> list[Question]:
     charges = charges or [p.claim.charge for p in book.postings]
     found = {Question(c.unit, c.vantage, c.relation) for c in charges}
     return sorted(found, key=lambda q: (q.unit, len(q.vantage.parties), str(q.vantage), q.relation))
-
-
-def require_small(delta: float, n_units: int, what: str) -> None:
-    """Refuse a delta at which publishing somebody's data in the clear would be private."""
-    wanted = f"delta must be below 1/{n_units} for {n_units} {what}"
-    why = "At or above it, publishing one of them at random in the clear would count as private"
-    require(not n_units or delta * n_units < 1, wanted, f"{delta:g}", why)

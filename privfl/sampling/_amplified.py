@@ -38,7 +38,7 @@ def amplified(
     ['NoOpDpEvent', 'PoissonSampledDpEvent']
     """
     out: list[Charge] = []
-    for charge in charges:
+    for charge in (replace(charge, n_units=n) for charge in charges):
         gains, sampled = _gains(charge, sampling), _sampled(charge, sampling, n)
         if member and (charge.vantage.parties or not gains):
             out.append(charge)

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import os
 import pickle
 
 import numpy as np
@@ -194,3 +195,18 @@ def test_a_stream_is_not_copied_and_its_key_stays_out_of_sight():
 def test_a_torch_generator_for_simulation_follows_the_key():
     a, b = Stream(KEY).torch_generator(), Stream(KEY).torch_generator()
     assert torch.equal(torch.randn(3, generator=a), torch.randn(3, generator=b))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # newer Pythons warn of forks and threads
+def test_after_a_fork_no_two_processes_draw_alike():
+    """A copied key would repeat its noise; a seeded stream repeats it on purpose."""
+    streams = [Stream(), Stream().child("a"), Stream.replay(1)]
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:  # the child says what it draws, and ends without cleaning anything up
+        os.write(writer, b"".join(stream.bytes(8) for stream in streams))
+        os._exit(0)
+    os.waitpid(pid, 0)
+    theirs = os.read(reader, 24)
+    mine = [stream.bytes(8) for stream in streams]
+    assert [theirs[8 * k : 8 * k + 8] == mine[k] for k in range(3)] == [False, False, True]

@@ -764,7 +764,8 @@ def test_all_passes_of_all_rounds_cost_at_most_the_target(sampling, relation):
         ({"rounds": 0}, "rounds must be a whole number of at least 1"),
         ({"epochs": 0}, "epochs must be a whole number of at least 1"),
         ({"target_epsilon": 0.0}, "target_epsilon must be positive"),
-        ({"target_delta": 1.0}, "target_delta must lie between 0 and 1"),
+        ({"target_delta": 0.0}, "target_delta must lie between 0 and 1"),
+        ({"target_delta": 0.2}, "delta must be below 1/7"),
     ],
     ids=plain,
 )
@@ -780,3 +781,15 @@ def test_targets_that_are_none_are_refused(setting, text):
             ledger=None,
             **targets,
         )
+
+
+def test_a_second_pass_ends_the_first_one():
+    model, x, y = case("mlp", n=20)
+    _, _, loader = private(model, loader_of(x, y))
+    first = iter(loader)
+    next(first)
+    second = iter(loader)
+    next(second)
+    with pytest.raises(ValueError, match="one pass at a time"):
+        next(first)
+    next(second)

@@ -287,3 +287,33 @@ def test_a_hand_typed_charge_is_declared_and_a_reserved_one_witnessed(ledger):
     ledger.dataset("a").reserve([claim()], pipeline="Pipeline(…)")
     found = [(e.fields["provenance"], e.fields["pipeline"]) for e in ledger.entries]
     assert found == [("declared", ""), ("witnessed", "Pipeline(…)")]
+
+
+@pytest.mark.parametrize("delta", [0.0, -1.0, math.nan, 1.0, "x", None])
+def test_a_delta_that_is_none_is_refused(ledger, delta):
+    with pytest.raises(ValueError, match="delta must be strictly between 0 and 1"):
+        ledger.epsilon(delta)
+
+
+def test_a_delta_of_one_over_the_number_of_units_is_refused(ledger):
+    ledger.dataset("a").reserve([claim(n_units=100)])
+    with pytest.raises(ValueError, match=r"delta must be below 1/100"):
+        ledger.epsilon(0.01)
+
+
+def test_an_empty_ledger_still_knows_the_words(ledger):
+    with pytest.raises(ValueError, match="unit must be"):
+        ledger.epsilon(DELTA, unit="person")
+
+
+def test_a_hand_typed_charge_may_state_a_cap_on_records(ledger):
+    ledger.charge(GaussianDpEvent(20.0), max_records=5, **KINDS | {"unit": "record"})
+    expected = get_epsilon_gaussian(4.0, DELTA)
+    assert ask(ledger, unit="client") == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("wrong", [[GAUSSIAN], GAUSSIAN, claim(), {0: [GAUSSIAN]}])
+def test_what_is_no_charge_is_not_reserved(ledger, wrong):
+    with pytest.raises(ValueError, match="reserve takes a list of Charges"):
+        ledger.datasets({0: "a"}).reserve(wrong)
+    assert ledger.entries == ()
