@@ -74,9 +74,10 @@ class AdaptiveClip(Wrapper):
         for name in names:
             require_positive(name, getattr(self, name))
         fits = self.min_clip_norm <= self.initial_clip_norm <= self.max_clip_norm
-        wanted = "initial_clip_norm must lie between min_clip_norm and max_clip_norm"
-        bounds = f"{self.min_clip_norm} <= {self.initial_clip_norm} <= {self.max_clip_norm}"
-        require(fits, wanted, bounds)
+        least, most = f"{self.min_clip_norm:g}", f"{self.max_clip_norm:g}"
+        wanted = f"initial_clip_norm must lie between min_clip_norm = {least} and {most}"
+        fix = "The public cap is max_clip_norm: raise it to start higher"
+        require(fits, wanted, self.initial_clip_norm, fix)
         good = isinstance(self.target_quantile, float) and 0 < self.target_quantile < 1
         require(good, "target_quantile must lie between 0 and 1", self.target_quantile)
 
