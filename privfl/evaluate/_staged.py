@@ -54,7 +54,11 @@ def server_view(
 ) -> View:
     """Return what the server sees of one round over ``updates`` (n, d)."""
     shield = pipeline.without_trainer()
-    release = shield.aggregate(updates, cohort=members, generator=generator, transcript=True)
+    # a fresh nonce would make other noise each time, and a seeded duel is one that repeats
+    nonce = generator.child("nonce").bytes(16) if generator.seeded else None
+    release = shield.aggregate(
+        updates, cohort=members, generator=generator, nonce=nonce, transcript=True
+    )
     return cast("Transcript", release.transcript).view(Vantage.SERVER)
 
 
