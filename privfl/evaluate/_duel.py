@@ -58,6 +58,7 @@ class Duel:
             *self.illustrations,
             *self._trainings(first),
             *self._trainings(others),
+            *self._trainings_of_the_unattacked(),
             *self.extras,
         ]
         return list(dict.fromkeys(ordered))
@@ -81,6 +82,8 @@ class Duel:
         tasks: list[Task] = []
         for seed in range(self.seeds):
             for row in self.contenders:
+                if seed and not self._is_poisoned(row):
+                    continue
                 met = [poison for poison in poisons if row.meets(poison.name)]
                 tasks.append(self.training(row, seed))
                 if met:
@@ -91,6 +94,14 @@ class Duel:
                     if seed == 0 or not poison.is_idle(self.scenario)
                 ]
         return tasks
+
+    def _trainings_of_the_unattacked(self) -> list[Task]:
+        """List the other seeds of rows that nobody poisons: no verdict waits for them."""
+        rows = [row for row in self.contenders if not self._is_poisoned(row)]
+        return [self.training(row, seed) for seed in range(1, self.seeds) for row in rows]
+
+    def _is_poisoned(self, row: Contender) -> bool:
+        return any(row.meets(poison.name) for poison in self.poisons)
 
     def training(
         self,
