@@ -30,7 +30,7 @@ class Duel:
         contenders: the rows; an undefended one is the positive control of every probe.
         poisons, probes: the columns.
         seeds: of each training run.
-        illustrations, extras: tasks for pictures, early and last.
+        illustrations, extras: tasks for pictures, behind all that a verdict waits for.
     """
 
     scenario: Scenario
@@ -49,15 +49,16 @@ class Duel:
     def tasks(self) -> list[Task]:
         """List all tasks in the order of their worth: what is cut off is what is worth least.
 
-        First the pictures, then the first two poisoning columns under every seed, then the others.
+        First the privacy columns, which are the strip's pictures too, then the first two poisoning
+        columns under every seed, then the others, and the other pictures last.
         """
         first, others = self.poisons[:2], self.poisons[2:]
         ordered = [
             *self._weights_for_probes(),
             *self._probe_tasks(),
-            *self.illustrations,
             *self._trainings(first),
             *self._trainings(others),
+            *self.illustrations,
             *self._trainings_of_the_unattacked(),
             *self.extras,
         ]
