@@ -2,19 +2,27 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from privfl.core import Account, Layout, Model, State, Weights, decode, encode, require
+from privfl.core import (
+    Account,
+    Layout,
+    Model,
+    State,
+    Weights,
+    decode,
+    encode,
+    require,
+    require_account,
+)
 from privfl.rounds import Line, Release
 from privfl.rounds._setting import refuse_statistics
 
 if TYPE_CHECKING:
     from privfl.pipeline import Pipeline
-
-Charged = TypeVar("Charged", bound=Account)
 
 
 class Averager:
@@ -94,13 +102,6 @@ class Averager:
         wanted = "The state's entry 'state' holds bytes"
         require(isinstance(kept, bytes), wanted, type(kept).__name__)
         self._state = decode(kept)  # type: ignore[arg-type]
-
-
-def require_account(ledger: Charged) -> Charged:
-    """Refuse what is no account: a bare ledger does not know whose data it is."""
-    wanted = "ledger= takes an account: ledger.dataset(name), or ledger.datasets({client: name})"
-    require(hasattr(ledger, "reserve"), wanted, repr(ledger))
-    return ledger
 
 
 def moved(layout: Layout, base: Model, release: Release) -> Weights:

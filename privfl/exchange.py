@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from torch import Tensor, nn
 
 from privfl.averager import model_hash, moved
-from privfl.core import Charge, Cohort, Party, Reservation, Scalar, weights_hash
+from privfl.core import Budget, Charge, Cohort, Party, Reservation, Scalar, weights_hash
 from privfl.crypto import Stream
 from privfl.learning import TogetherSGD, Train
 from privfl.learning._algorithm import State
@@ -34,11 +34,12 @@ class Exchange:
         federation: "Federation",
         number: int,
         members: Sequence[Party],
-        drop: Mapping[Party, str] | None,
+        drop: Mapping[Party, str],
+        budget: Budget | None,
     ) -> None:
         """Stand in for round ``number`` with these members."""
         self.federation, self.number, self.drop = federation, number, drop
-        self.members = members
+        self.members, self.budget = members, budget
         self.stream = federation.stream.child(f"round/{number}")
         self.local: Train = self._train
         self.reserved: list[Reservation] = []
@@ -107,23 +108,25 @@ class Exchange:
         federation = self.federation
         charges = self.charges(opening, members)
         if federation.ledger is None:
-            if federation.budget is not None:
-                federation.history.require_within(federation.budget, charges)
+            federation.history.spend(charges, self.budget)
         else:
             account = federation.ledger
-            if federation.budget is not None:
-                account = account.within(federation.budget)
-            words, seeded = self._words(members), self.stream.seeded
-            self.reserved.append(account.reserve(charges, pipeline=words, seeded=seeded))
-        federation.history.spend(charges)
+            if self.budget is not None:
+                account = account.within(self.budget)
+            seeded = self.stream.seeded
+            self.reserved.append(account.reserve(charges, pipeline=self._words, seeded=seeded))
+            federation.history.spend(charges)
 
-    def _words(self, members: Sequence[Party]) -> str:
-        """Return the repr of what protects: the pipeline, and a training that does."""
+    @property
+    def _words(self) -> str:
+        """The repr of what protects: the pipeline, and a training beside it that does."""
         federation = self.federation
-        trains = any(federation.local.charges(len(federation.datasets[who][1])) for who in members)
-        if trains and federation.pipeline.trainer is None:
-            return f"{federation.local!r}, {federation.pipeline!r}"
-        return repr(federation.pipeline)
+        beside = federation.local.hides_records and federation.pipeline.trainer is None
+        return (
+            f"{federation.local!r}, {federation.pipeline!r}"
+            if beside
+            else repr(federation.pipeline)
+        )
 
     def _bind(self, **hashes: bytes) -> None:
         if self.reserved:

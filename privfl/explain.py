@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from privfl.core import Charge, Plan, Unit
 from privfl.core._accepting import CONDITIONS
-from privfl.parts import Trainer
 from privfl.rounds import Opening, Setting
 
 FAR = 50_000  # clients: beyond, a power law is followed and no plan is made
@@ -264,17 +263,14 @@ def _notes(setting: Setting, charges: Sequence[Charge]) -> tuple[str, ...]:
         )
     if contract.noise == "none" and contract.clip_norm < math.inf:
         notes.append("A clip alone hides nothing: the direction of an update is unchanged.")
-    if _hides_records(line.trainer) and not any(c.unit is Unit.RECORD for c in charges):
+    hides = line.trainer is not None and line.trainer.hides_records
+    if hides and not any(c.unit is Unit.RECORD for c in charges):
         notes.append(f"{line.trainer!r} hides single records: say n_records= to see how well.")
     if contract.claims_privacy and line.aggregator.linear:
         notes.append(f"Divided by the public {plan.total_weight:g}: who is absent counts as zero.")
     if contract.sees != "each":
         notes.append("A sum hides who sent what, not what was sent.")
     return tuple(notes)
-
-
-def _hides_records(trainer: Trainer | None) -> bool:
-    return trainer is not None and type(trainer).charges is not Trainer.charges
 
 
 def _rounds(n: int) -> str:

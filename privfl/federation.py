@@ -8,9 +8,9 @@ from os import PathLike
 from typing import Any, Required, Self, TypedDict, Unpack
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from privfl.averager import require_account, require_fit
+from privfl.averager import require_fit
 from privfl.checkpoint import read_checkpoint, write_checkpoint
 from privfl.core import (
     Budget,
@@ -20,11 +20,13 @@ from privfl.core import (
     Party,
     Relation,
     require,
+    require_account,
     require_count,
     require_small_delta,
 )
 from privfl.core import State as Kept
 from privfl.crypto import Stream
+from privfl.datasets import Dataset, by_client
 from privfl.exchange import Exchange
 from privfl.history import History, Record
 from privfl.learning import Algorithm, FedAvg, LocalSGD, as_trainer
@@ -36,8 +38,6 @@ from privfl.pipeline import Pipeline
 from privfl.rounds import Line, Release
 from privfl.rounds._in_process import UpdateOf
 from privfl.sampling import Everybody, Sampling
-
-Dataset = Data | torch.utils.data.Dataset[tuple[Tensor, Tensor]]
 
 
 class Adversary:
@@ -148,13 +148,12 @@ class Federation:
         self.layout = Layout.of(model) if layout is None else layout
         require_fit(pipeline, self.layout)
         self.adversary = adversary or Adversary()
-        self.datasets = self.adversary.poisoned(_named(datasets))
+        self.datasets = self.adversary.poisoned(by_client(datasets))
         self.ledger = None if ledger is None else require_account(ledger)
         for who in self.datasets if self.ledger is not None else ():
             self.ledger.name_of(who)  # type: ignore[union-attr]  # refuses a client without one
         require_small_delta(delta, len(self.datasets), "clients")
         self.history = History(delta, self.ledger)
-        self.budget: Budget | None = None
         self.stream = Stream.of(generator)
         self.worker = copy.deepcopy(model)  # keeps the modes in which the model was handed over
         self.modes = [module.training for module in self.worker.modules()]
@@ -254,8 +253,7 @@ class Federation:
 
     def _round(self, drop: Mapping[Party, str], budget: Budget | None) -> FederatedRound:
         start, number = time.perf_counter(), len(self.history)
-        self.budget = budget
-        exchange = Exchange(self, number, self._drawn(number), drop)
+        exchange = Exchange(self, number, self._drawn(number), drop, budget)
         self._state = self.algorithm.round(self._state, exchange.members, exchange)
         weights = dict(self.algorithm.model(self._state))
         self.model.load_state_dict(weights)
@@ -338,28 +336,3 @@ class Options(TypedDict, total=False):
     generator: Stream | torch.Generator | None
     adversary: Adversary | None
     delta: float
-
-
-def _named(datasets: Mapping[Party, Dataset] | Sequence[Dataset]) -> dict[Party, Data]:
-    if not isinstance(datasets, Mapping):
-        datasets = dict(enumerate(datasets))
-    require(len(datasets) > 0, "datasets must hold at least one client's data", "none")
-    return {who: _pair(who, dataset) for who, dataset in datasets.items()}
-
-
-def _stacked(who: Party, dataset: torch.utils.data.Dataset[tuple[Tensor, Tensor]]) -> Data:
-    """Read a torch Dataset once, into two tensors."""
-    items = [dataset[k] for k in range(len(dataset))]  # type: ignore[arg-type]
-    require(bool(items), f"Client {who} must hold at least one example", "none")
-    inputs, labels = ([torch.as_tensor(item[side]) for item in items] for side in (0, 1))
-    return torch.stack(inputs), torch.stack(labels)
-
-
-def _pair(who: Party, dataset: Dataset) -> Data:
-    pair = dataset if isinstance(dataset, tuple | list) else _stacked(who, dataset)
-    good = len(pair) == 2 and all(isinstance(part, Tensor) for part in pair)
-    require(good, f"The dataset of client {who} is a Dataset or a pair of tensors", type(dataset))
-    x, y = pair
-    sizes = f"{len(x)} inputs and {len(y)} labels"
-    require(len(x) == len(y) > 0, f"Client {who} must hold as many labels as inputs", sizes)
-    return x, y

@@ -16,9 +16,8 @@ from privfl.rounds import Release
 if TYPE_CHECKING:
     import pandas
 
-NOBODY = Question(
-    Unit.CLIENT, Vantage.OUTSIDER, Relation.ZERO_OUT
-)  # asked where nothing is claimed
+# What is asked where nothing is claimed.
+UNASKED = Question(Unit.CLIENT, Vantage.OUTSIDER, Relation.ZERO_OUT)
 
 
 @dataclass(frozen=True)
@@ -61,20 +60,26 @@ class History:
     records: list[Record] = field(default_factory=list)
     _spent: dict[Party, Counter[tuple[Claim, ...]]] = field(default_factory=dict, repr=False)
 
-    def require_within(self, budget: Budget, charges: Mapping[Party, Sequence[Charge]]) -> None:
-        """Raise `BudgetExceeded` where a release with these charges would pass a budget."""
-        claims = _claims(charges)
+    def spend(
+        self, charges: Mapping[Party, Sequence[Charge]], budget: Budget | None = None
+    ) -> None:
+        """Write down what one release costs, by client.
 
-        def releases_of(client: Party) -> Counter[tuple[Claim, ...]]:
-            return self._spent.get(client, Counter()) + Counter({claims[client]: 1})
-
-        pairs = [(client, claim) for client, group in claims.items() for claim in group]
-        require_within(budget, pairs, releases_of)
-
-    def spend(self, charges: Mapping[Party, Sequence[Charge]]) -> None:
-        """Write down what one release costs, by client."""
-        for client, claims in _claims(charges).items():
+        Raises:
+            BudgetExceeded: where it would pass a budget; then nothing is written.
+        """
+        made = _claims(charges)
+        if budget is not None:
+            self._require_within(budget, made)
+        for client, claims in made.items():
             self._spent.setdefault(client, Counter())[claims] += 1
+
+    def _require_within(self, budget: Budget, made: Mapping[Party, tuple[Claim, ...]]) -> None:
+        def releases_of(client: Party) -> Counter[tuple[Claim, ...]]:
+            return self._spent.get(client, Counter()) + Counter({made[client]: 1})
+
+        pairs = [(client, claim) for client, claims in made.items() for claim in claims]
+        require_within(budget, pairs, releases_of)
 
     def add(self, release: Release, *, seconds: float) -> Record:
         """Write one round down, and return the row."""
@@ -87,7 +92,7 @@ class History:
             bytes_down=release.bytes_down,
             epsilon=self._epsilon(question),
             unit=question.unit.value,
-            against=str(question.vantage) if question is not NOBODY else "everybody",
+            against=str(question.vantage) if question is not UNASKED else "everybody",
             seconds=seconds,
         )
         self.records.append(record)
@@ -99,7 +104,7 @@ class History:
         charges = [c.charge for claims in groups for c in claims if c.is_telling]
         asked = [c for c in charges if c.unit is Unit.CLIENT] or charges
         if not asked:
-            return NOBODY
+            return UNASKED
         most = max(asked, key=lambda charge: len(charge.vantage.parties))
         return Question(most.unit, most.vantage, most.relation)
 

@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from privfl.averager import Averager, require_account, require_fit
+from privfl.averager import Averager, require_fit
 from privfl.calibration import drawn_cohort, noise_for
 from privfl.core import (
     SERVER,
@@ -24,6 +24,7 @@ from privfl.core import (
     State,
     Weights,
     require,
+    require_account,
     require_count,
     require_matrix,
 )

@@ -107,12 +107,11 @@ class AdaptiveClip(Wrapper):
         return Clip(self._norm(public)).plan(given, contract, None)
 
     def _norm(self, public: State) -> float:
-        fits = isinstance(public, float) and self.min_clip_norm <= public <= self.max_clip_norm
-        if not isinstance(public, float) or not fits:
-            bounds = f"{self.min_clip_norm:g} and {self.max_clip_norm:g}"
-            reason = f"The clip norm of a round lies between {bounds}. Found {public!r}"
-            raise PlanError("R13", (self,), reason, "Hand on the state of the last release")
-        return public
+        if isinstance(public, float) and self.min_clip_norm <= public <= self.max_clip_norm:
+            return public
+        bounds = f"{self.min_clip_norm:g} and {self.max_clip_norm:g}"
+        reason = f"The clip norm of a round lies between {bounds}. Found {public!r}"
+        raise PlanError("R13", (self,), reason, "Hand on the state of the last release")
 
     def describe(self, plan: Plan, contract: Contract) -> str:
         """Say what it bounds, and how it moves."""

@@ -1,10 +1,10 @@
 """Clipped sums without per-example gradients."""
 
 from collections import Counter
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from privfl.core import require
 from privfl.defenses.dp._by_hooks import ByHooks, Hooks, silent
@@ -19,6 +19,9 @@ class ByGhost(ByHooks):
     A weight must be used once, by its own layer: the second way back would see uses that the norm
     does not.
     """
+
+    left: ClassVar[str] = "_norm_sample"
+    what: ClassVar[str] = "norm"
 
     def of_slopes(
         self, inputs: tuple[Tensor, ...], outputs: Tensor, slopes: Tensor
@@ -54,15 +57,8 @@ class ByGhost(ByHooks):
             torch.autograd.grad(outputs, self._goals, slopes, retain_graph=True, allow_unused=True)
         norms = [self._take(name, p) for name, p in self.params.items()]
         for p in self.model.parameters():
-            vars(p).pop("_norm_sample", None)
+            vars(p).pop(self.left, None)
         return joint(norms)
-
-    def _take(self, name: str, p: nn.Parameter) -> Tensor:
-        found = getattr(p, "_norm_sample", None)
-        wanted = "Each trained weight needs a norm from its own layer"
-        fix = "Use gradients='functorch', or freeze it by requires_grad_(False)"
-        require(isinstance(found, Tensor), wanted, f"none for {name}", fix)
-        return found  # type: ignore[return-value]
 
     def _of_some(self, inputs: tuple[Tensor, ...], slopes: Tensor, kept: Tensor) -> list[Tensor]:
         if not bool(kept.any()):

@@ -3,8 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import TracebackType
-from typing import Protocol, Self, cast
+from typing import ClassVar, Protocol, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +34,9 @@ class ByHooks(PerSample):
     where the layer that owns it runs. Memory: one gradient for each example.
     """
 
+    left: ClassVar[str] = "grad_sample"  # where Opacus leaves what it computes for a weight
+    what: ClassVar[str] = "per-example gradient"
+
     def __enter__(self) -> Self:
         """Put Opacus's hooks on the layers; the model is not wrapped, so its keys stay plain."""
         require_for_hooks(self.model)
@@ -48,12 +50,7 @@ class ByHooks(PerSample):
         self._goals = [min(weights, key=nn.Parameter.numel) for weights in own if weights]
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *why: object) -> None:
         """Take hooks and all that they left behind off the model."""
         self._hooks.cleanup()
         self._clean()
@@ -76,8 +73,9 @@ class ByHooks(PerSample):
         return cast("Hooks", GradSampleHooks(self.model, loss_reduction="sum"))
 
     def _take(self, name: str, p: nn.Parameter) -> Tensor:
-        found = getattr(p, "grad_sample", None)
-        wanted = "Each trained weight needs a per-example gradient from its own layer"
+        """Return what Opacus left on a weight."""
+        found = getattr(p, self.left, None)
+        wanted = f"Each trained weight needs a {self.what} from its own layer"
         fix = "Use gradients='functorch', or freeze it by requires_grad_(False)"
         require(isinstance(found, Tensor), wanted, f"none for {name}", fix)
         return found  # type: ignore[return-value]

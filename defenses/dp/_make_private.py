@@ -7,7 +7,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
-from privfl.core import Account, Relation, require
+from privfl.core import Account, Relation, require, require_account
 from privfl.crypto import Stream
 from privfl.defenses.dp._gate import Gate
 from privfl.defenses.dp._per_sample_by import per_sample
@@ -95,7 +95,8 @@ def make_private(
         Relation.of(relation),
         n=len(plain.dataset),  # type: ignore[arg-type]
     )
-    _require_account(ledger)
+    if ledger is not None:
+        require_account(ledger)
     old = Gate.of(model)
     if old is not None:
         old.rest()
@@ -112,13 +113,6 @@ def make_private(
     private.private(gate, noise_multiplier, setting.size, stream)
     drawn = PrivateLoader(plain, setting.sampling, stream, gate.turn, gate.bind)
     return model, private, drawn
-
-
-def _require_account(ledger: object) -> None:
-    takes = callable(getattr(ledger, "reserve", None)) and not hasattr(ledger, "dataset")
-    fix = "Say ledger.dataset(name), or ledger=None to charge nothing"
-    wanted = "ledger says whose data is charged"
-    require(ledger is None or takes, wanted, type(ledger).__name__, fix)
 
 
 def _require_plain(model: nn.Module, plain: bool) -> None:

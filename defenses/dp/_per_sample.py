@@ -1,7 +1,6 @@
 """What every way of computing per-example gradients answers."""
 
 from collections.abc import Collection
-from types import TracebackType
 from typing import Self
 
 import torch
@@ -40,12 +39,7 @@ class PerSample:
         """Put hooks on the model, where there are any."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *why: object) -> None:
         """Take them off."""
 
     def of_loss(self, x: Tensor, y: Tensor, loss: Loss) -> list[Tensor]:

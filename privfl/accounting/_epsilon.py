@@ -62,14 +62,10 @@ def epsilon_of(
     >>> epsilon_of(NonPrivateDpEvent(), delta=1e-5)
     Interval(lower=None, upper=inf, method='non-private')
     """
-    import dp_accounting as dp
-
     relation = Relation.of(relation)
-    require_delta(delta)
-    leaves = leaves_of(event, count)
-    if dp.NonPrivateDpEvent() in leaves:
+    twins = twins_of(event, delta, relation, count)
+    if twins is None:
         return Interval(None, math.inf, "non-private")
-    twins = zero_out_twins(leaves, relation)
     exact = _exact(twins, delta)
     if exact is not None:
         return Interval(exact if lower else None, exact, "closed form")
@@ -110,14 +106,10 @@ def bounds_of(
     at most 1.22 (RDP)
     at most 91.9 (closed form)
     """
-    import dp_accounting as dp
-
     relation = Relation.of(relation)
-    require_delta(delta)
-    leaves = leaves_of(event, count)
-    if dp.NonPrivateDpEvent() in leaves:
+    twins = twins_of(event, delta, relation, count)
+    if twins is None:
         return {"non-private": Interval(None, math.inf, "non-private")}
-    twins = zero_out_twins(leaves, relation)
     if not twins:
         return {"closed form": Interval(0.0 if lower else None, 0.0, "closed form")}
     ends = upper_ends(twins, delta, relation)
@@ -128,6 +120,17 @@ def bounds_of(
     return {m: Interval(lows.get(m), ends[m], m) for m in finite or ends}
 
 
+def twins_of(
+    event: object, delta: float, relation: Relation, count: int
+) -> "Counter[dp.DpEvent] | None":
+    """Return what the accountants get of a question; ``None`` where something is not private."""
+    import dp_accounting as dp
+
+    require_delta(delta)
+    leaves = leaves_of(event, count)
+    return None if dp.NonPrivateDpEvent() in leaves else zero_out_twins(leaves, relation)
+
+
 def upper_ends(twins: "Counter[dp.DpEvent]", delta: float, relation: Relation) -> dict[str, float]:
     """Return the upper end that each method gives, perhaps infinite."""
     return quick_ends(twins, delta, relation) | {"PLD": pld_epsilon(twins, delta, relation)}
@@ -135,14 +138,9 @@ def upper_ends(twins: "Counter[dp.DpEvent]", delta: float, relation: Relation) -
 
 def quick_epsilon(event: object, delta: float, relation: Relation | str, count: int = 1) -> float:
     """Return the upper end without the loss distribution: within milliseconds, and looser."""
-    import dp_accounting as dp
-
     relation = Relation.of(relation)
-    require_delta(delta)
-    leaves = leaves_of(event, count)
-    if dp.NonPrivateDpEvent() in leaves:
-        return math.inf
-    return min(quick_ends(zero_out_twins(leaves, relation), delta, relation).values())
+    twins = twins_of(event, delta, relation, count)
+    return math.inf if twins is None else min(quick_ends(twins, delta, relation).values())
 
 
 def quick_ends(twins: "Counter[dp.DpEvent]", delta: float, relation: Relation) -> dict[str, float]:

@@ -5,13 +5,12 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from privfl.accounting._closed_form import require_delta
-from privfl.accounting._epsilon import epsilon_of, quick_ends, upper_ends
+from privfl.accounting._epsilon import epsilon_of, quick_ends, twins_of, upper_ends
 from privfl.accounting._interval import Interval
-from privfl.accounting._leaves import leaves_of
+from privfl.accounting._leaves import leaves_of, together
 from privfl.accounting._pld import pld_epsilon
 from privfl.accounting._rdp import rdp_epsilon
-from privfl.accounting._relations import with_noise, without_sampling, zero_out_twins
+from privfl.accounting._relations import unsampled, with_noise, without_sampling
 from privfl.core import Relation, require_count
 
 if TYPE_CHECKING:
@@ -60,15 +59,11 @@ def group_epsilon_of(
     >>> print(group_epsilon_of(step, 3, delta=1e-5, count=10))
     at most 1.3 (PLD)
     """
-    import dp_accounting as dp
-
     require_count("size", size, least=1)
-    require_delta(delta)
     relation = Relation.of(relation)
-    leaves = leaves_of(event, count)
-    if size == 1 or dp.NonPrivateDpEvent() in leaves:
+    twins = twins_of(event, delta, relation, count)
+    if size == 1 or twins is None:
         return epsilon_of(event, delta, relation, count)
-    twins = zero_out_twins(leaves, relation)
     bounds = _plain_ends(twins, size, delta, relation)
     if without_sampling(twins) != twins:
         bounds["steps"] = _steps(twins, size, delta, relation)
@@ -76,6 +71,28 @@ def group_epsilon_of(
         bounds["PLD"] = min(bounds.get("PLD", math.inf), by_mixtures)
     method = min(bounds, key=bounds.__getitem__)
     return Interval(None, bounds[method], method)
+
+
+def grouped(event: "dp.DpEvent", size: int) -> "dp.DpEvent":
+    """Return one event that bounds ``event`` for ``size`` units that change together.
+
+    They move a sum ``size`` times as far, so its noise counts for a ``size``-th; sampling is left
+    out, which only loosens the bound. What is neither Gaussian nor Laplace noise bounds nothing.
+
+    >>> from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent
+    >>> grouped(PoissonSampledDpEvent(0.01, GaussianDpEvent(6.0)), 3).events[0].event
+    GaussianDpEvent(noise_multiplier=2.0)
+    """
+    return together((_widened(leaf, size), n) for leaf, n in leaves_of(event).items())
+
+
+def _widened(leaf: "dp.DpEvent", size: int) -> "dp.DpEvent":
+    import dp_accounting as dp
+
+    bare = unsampled(leaf)
+    if type(bare) in (dp.GaussianDpEvent, dp.LaplaceDpEvent):
+        return with_noise(bare, 1 / size)
+    return leaf if size == 1 else dp.NonPrivateDpEvent()
 
 
 def _plain_ends(

@@ -41,6 +41,11 @@ class Interval:
         found = f"lower={self.lower}, upper={self.upper}"
         require(0 <= lower <= self.upper, "an interval needs 0 <= lower <= upper", found)
 
+    @property
+    def figure(self) -> float | None:
+        """The upper end for a machine; None where it means nothing."""
+        return self.upper if self.upper <= MEANINGLESS else None
+
     def __str__(self) -> str:
         """Say the bound in three digits."""
         if self.upper > MEANINGLESS:

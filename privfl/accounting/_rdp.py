@@ -36,10 +36,10 @@ def rdp_epsilon(twins: "Counter[dp.DpEvent]", delta: float, relation: Relation) 
     from dp_accounting.rdp import RdpAccountant
     from dp_accounting.rdp.rdp_privacy_accountant import compute_epsilon
 
-    total = np.zeros_like(RdpAccountant().orders)
+    orders = RdpAccountant().orders
+    total = np.zeros_like(orders)
     for event, count in twins.items():
         total = total + count * _divergences(event, relation)
-    orders = RdpAccountant().orders
     return float(compute_epsilon(orders, total, delta)[0]) if np.isfinite(total).any() else math.inf
 
 

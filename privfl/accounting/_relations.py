@@ -42,11 +42,18 @@ def without_sampling(twins: "Counter[dp.DpEvent]") -> "Counter[dp.DpEvent] | Non
     """
     import dp_accounting as dp
 
-    sampled = (dp.PoissonSampledDpEvent, dp.SampledWithoutReplacementDpEvent)
     plain: Counter[dp.DpEvent] = Counter()
     for twin, count in twins.items():
-        plain[twin.event if type(twin) in sampled else twin] += count
+        plain[unsampled(twin)] += count
     return plain if all(type(event) is dp.GaussianDpEvent for event in plain) else None
+
+
+def unsampled(leaf: "dp.DpEvent") -> "dp.DpEvent":
+    """Return ``leaf`` with its sampling left out."""
+    import dp_accounting as dp
+
+    sampled = (dp.PoissonSampledDpEvent, dp.SampledWithoutReplacementDpEvent)
+    return leaf.event if type(leaf) in sampled else leaf
 
 
 def _require_theorem(leaf: "dp.DpEvent", relation: Relation) -> None:

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from privfl.cli._app import app, fail
+from privfl.cli._app import AsJson, Delta, app, fail
 
 if TYPE_CHECKING:
     from privfl.accounting import Interval
 
-Delta = Annotated[float, typer.Option(help="At which epsilon is stated.")]
 Rate = Annotated[float, typer.Option(help="Chance of each unit to be in a step's sample.")]
 Steps = Annotated[int, typer.Option(help="How many steps.")]
 Related = Annotated[str, typer.Option(help="zero-out, replace-one or add/remove.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
@@ -139,9 +137,6 @@ def _facts(delta: float, relation: str, rate: float, steps: int) -> dict[str, ob
 
 def _as_numbers(bounds: "Mapping[str, Interval]") -> dict[str, object]:
     """Return the bounds for a machine; one that means nothing has no number."""
-    from privfl.accounting import MEANINGLESS
-
-    uppers = {method: interval.upper for method, interval in bounds.items()}
-    best = min(uppers, key=uppers.__getitem__)
-    said = {m: upper if upper <= MEANINGLESS else None for m, upper in uppers.items()}
+    best = min(bounds, key=lambda method: bounds[method].upper)
+    said = {method: interval.figure for method, interval in bounds.items()}
     return {"epsilon": said[best], "method": best, "bounds": said, "says": str(bounds[best])}

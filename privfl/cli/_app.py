@@ -1,6 +1,6 @@
 """The command line itself, to which each module of this package adds its commands."""
 
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -15,6 +15,9 @@ app = typer.Typer(
     "  privfl explain 'Pipeline(Clip(1.0), LocalGaussianNoise(0.1))' --clients 10 --dim 28938\n\n"
     "  privfl epsilon --noise-multiplier 1.1 --sampling-rate 0.00427 --steps 14062 --delta 1e-5",
 )
+
+Delta = Annotated[float, typer.Option(help="At which epsilon is stated.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def fail(text: str, code: int) -> NoReturn:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from privfl.cli._app import app, fail
+from privfl.cli._app import AsJson, Delta, app, fail
 
 
 @app.command()
@@ -14,14 +14,14 @@ def explain(
     clients: Annotated[int, typer.Option(min=1, help="Clients in a round.")] = 10,
     dim: Annotated[int, typer.Option(min=1, help="Coordinates of an update.")] = 1_000_000,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of training.")] = 1,
-    delta: Annotated[float, typer.Option(help="At which epsilon is stated.")] = 1e-5,
+    delta: Delta = 1e-5,
     sampling_rate: Annotated[
         float, typer.Option(help="Chance of each client to be in a round's cohort.")
     ] = 1.0,
     records: Annotated[
         int | None, typer.Option(min=1, help="Records a client holds, for training that hides one.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what a pipeline runs, who sees what, its bounds, bytes, epsilon, and whether it trains.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from privfl.cli._app import app, fail
+from privfl.cli._app import AsJson, Delta, app, fail
 
 if TYPE_CHECKING:
     from privfl.accounting import Interval
@@ -23,8 +23,6 @@ ledger_app = typer.Typer(
 app.add_typer(ledger_app, name="ledger")
 
 File = Annotated[Path, typer.Argument(help="The ledger's file.")]
-Delta = Annotated[float, typer.Option(help="At which epsilon is stated.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @ledger_app.command()
@@ -110,8 +108,8 @@ def budget(
     with _plainly():
         require_positive("epsilon", epsilon)
         ledger = _opened(file)
-        found = _standings(ledger, delta)
-        more = [remaining(ledger.book(), s.dataset, s.question, epsilon, delta) for s in found]
+        found, book = _standings(ledger, delta), ledger.book()
+        more = [remaining(book, s.dataset, s.question, epsilon, delta) for s in found]
     pairs = list(zip(found, more, strict=True))
     if as_json:
         rows = [{**_numbers(s), "budget": epsilon, "releases_left": n} for s, n in pairs]
@@ -210,40 +208,29 @@ def _numbers(standing: "Standing") -> dict[str, object]:
         "relation": relation,
         "releases": standing.releases,
         "declared": standing.declared,
-        "epsilon": {name: _figure(bound) for name, bound in standing.bounds.items()},
+        "epsilon": {name: bound.figure for name, bound in standing.bounds.items()},
         "says": str(standing.interval),
     }
 
 
 def _totals(found: "Sequence[Standing]") -> list[dict[str, object]]:
     """Return a row for each question, with the range over its datasets and no dataset by name."""
-    groups: dict[object, list[Standing]] = {}
-    for standing in found:
-        groups.setdefault(standing.question, []).append(standing)
+    from privfl.ledger._standing import by_question
+
     return [
         {
             "unit": group[0].question.unit.value,
             "against": str(group[0].question.vantage),
             "relation": group[0].question.relation.value,
             "datasets": len(group),
-            "epsilon": [_figure(f(s.interval for s in group)) for f in (_least, _most)],
+            "epsilon": [end((s.interval for s in group), key=_upper).figure for end in (min, max)],
         }
-        for group in groups.values()
+        for group in by_question(found).values()
     ]
 
 
-def _least(intervals: "Iterator[Interval]") -> "Interval":
-    return min(intervals, key=lambda interval: interval.upper)
-
-
-def _most(intervals: "Iterator[Interval]") -> "Interval":
-    return max(intervals, key=lambda interval: interval.upper)
-
-
-def _figure(interval: "Interval") -> float | None:
-    from privfl.accounting import MEANINGLESS
-
-    return interval.upper if interval.upper <= MEANINGLESS else None
+def _upper(interval: "Interval") -> float:
+    return interval.upper
 
 
 def _said(interval: "Interval") -> str:

@@ -13,7 +13,7 @@ when the cohort and the size are known. What travels or is kept is a `State`, wr
 
 from privfl.core._at import At
 from privfl.core._budget import Budget, require_small_delta
-from privfl.core._charge import Account, Charge, Reservation
+from privfl.core._charge import Account, Charge, Reservation, require_account
 from privfl.core._check import (
     require,
     require_count,
@@ -67,6 +67,7 @@ __all__ = [
     "encode",
     "joint_factor",
     "require",
+    "require_account",
     "require_count",
     "require_finite",
     "require_matrix",

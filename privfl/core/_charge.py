@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+from privfl.core._check import require
 from privfl.core._encoding import Party
 from privfl.core._relation import Relation
 from privfl.core._unit import Unit
@@ -62,3 +63,14 @@ class Account(Protocol):
         Raises:
             BudgetExceeded: where the charges do not fit; then nothing is written.
         """
+
+
+Charged = TypeVar("Charged", bound=Account)
+
+
+def require_account(ledger: Charged) -> Charged:
+    """Refuse what is no account: a bare ledger does not know whose data it is."""
+    takes = callable(getattr(ledger, "reserve", None)) and not hasattr(ledger, "dataset")
+    fix = "Say ledger.dataset(name), or ledger.datasets({client: name})"
+    require(takes, "ledger= takes an account, or None to charge nothing", repr(ledger), fix)
+    return ledger

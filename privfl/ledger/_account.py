@@ -6,19 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
-from privfl.core import (
-    Budget,
-    Charge,
-    Party,
-    Relation,
-    Unit,
-    Vantage,
-    require,
-)
+from privfl.core import Budget, Charge, Party, Unit, Vantage, require
 from privfl.ledger._claim import UNDEFENDED, Claim
 from privfl.ledger._limits import require_within
 from privfl.ledger._posting import Posting
-from privfl.ledger._reckoning import Question, epsilon_for
+from privfl.ledger._reckoning import epsilon_for
 
 if TYPE_CHECKING:
     from privfl.accounting import Interval
@@ -118,11 +110,7 @@ class Account:
         book = self.ledger.book()
         if not book.postings:
             return self.ledger.epsilon(delta, unit=unit, vantage=vantage, relation=relation)
-        question = Question(
-            Unit(book.only("unit", unit)),
-            Vantage.of(book.only("vantage", vantage)),
-            Relation.of(book.only("relation", relation)),
-        )
+        question = book.question(unit, vantage, relation)
         found = [epsilon_for(book.of_dataset(name), delta, question) for name in self.names]
         return max(found, key=lambda interval: interval.upper)
 

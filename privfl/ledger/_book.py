@@ -7,9 +7,10 @@ from functools import cached_property, lru_cache
 from heapq import merge
 from typing import TYPE_CHECKING, Any
 
-from privfl.core import Unit, require
+from privfl.core import Relation, Unit, Vantage, require
 from privfl.ledger._claim import Claim
 from privfl.ledger._posting import Posting
+from privfl.ledger._reckoning import Question
 
 if TYPE_CHECKING:
     from privfl.ledger._entry import Entry
@@ -68,6 +69,14 @@ class Book:
         if what == "dataset":
             require(asked in held, f"dataset must be one of {', '.join(held)}", repr(asked))
         return asked
+
+    def question(self, unit: object, vantage: object, relation: object) -> Question:
+        """Ask what is asked, and for the rest about the only value that the book holds."""
+        return Question(
+            Unit(self.only("unit", unit)),
+            Vantage.of(self.only("vantage", vantage)),
+            Relation.of(self.only("relation", relation)),
+        )
 
     def values(self, what: str) -> list[Any]:
         """Return the datasets, units, vantages or relations that claims are about, in order.

@@ -190,11 +190,7 @@ class Ledger:
             )
             return Interval(0.0 if lower else None, 0.0, "closed form")
         dataset = book.only("dataset", dataset)
-        question = Question(
-            Unit(book.only("unit", unit)),
-            Vantage.of(book.only("vantage", vantage)),
-            Relation.of(book.only("relation", relation)),
-        )
+        question = book.question(unit, vantage, relation)
         n_units = book.n_units(dataset, question.unit)
         require_small_delta(delta, n_units, f"{question.unit}s of {dataset}")
         return epsilon_for(book.of_dataset(dataset), delta, question, lower=lower)

@@ -45,9 +45,9 @@ class Whole:
     @property
     def event(self) -> "dp.DpEvent":
         """All of it as one event."""
-        from dp_accounting import ComposedDpEvent, SelfComposedDpEvent
+        from privfl.accounting._leaves import together
 
-        return ComposedDpEvent([SelfComposedDpEvent(event, n) for event, n in self.events])
+        return together(self.events)
 
 
 def epsilon_for(
@@ -84,9 +84,9 @@ def whole_of(releases: Releases, delta: float, question: Question) -> Whole:
     group = _group(taken, question)
     events: Counter[dp.DpEvent] = Counter()
     for claim, n in taken.items():
-        together = question.unit is Unit.CLIENT and claim.charge.unit is Unit.RECORD and group == 1
+        records = question.unit is Unit.CLIENT and claim.charge.unit is Unit.RECORD
         event: Any = claim.charge.event
-        events[grouped(event, claim.max_records) if together else event] += n
+        events[_of_all(event, claim.max_records) if records and group == 1 else event] += n
     return Whole(frozenset(events.items()), left, _relation(taken, question), group)
 
 
@@ -95,6 +95,15 @@ def _group(taken: Iterable[Claim], question: Question) -> int:
     sizes = {c.max_records if c.charge.unit is Unit.RECORD else None for c in taken}
     alone = question.unit is Unit.CLIENT and len(sizes) == 1
     return sizes.pop() or 1 if alone else 1
+
+
+def _of_all(event: "dp.DpEvent", max_records: int | None) -> "dp.DpEvent":
+    """Return an event that bounds ``event`` for all records of a client, if they are capped."""
+    from dp_accounting import NonPrivateDpEvent
+
+    from privfl.accounting._group import grouped
+
+    return NonPrivateDpEvent() if max_records is None else grouped(event, max_records)
 
 
 def _taken(claims: Sequence[Claim], question: Question) -> Sequence[Claim]:
@@ -125,28 +134,6 @@ def _relation(taken: Mapping[Claim, int], question: Question) -> Relation:
         require(not others, wanted, f"a charge under {', '.join(others)}", fix)
     replaced = Relation.REPLACE_ONE in held
     return Relation.REPLACE_ONE if replaced else question.relation
-
-
-def grouped(event: Any, size: int | None) -> "dp.DpEvent":
-    """Return an event that bounds ``event`` for ``size`` units changed together.
-
-    They move a sum ``size`` times as far, so its noise counts for a ``size``-th. Sampling is left
-    out, which only loosens the bound. Where there is no cap, or no such argument, nothing holds.
-    """
-    import attr
-    import dp_accounting as dp
-
-    if size is None:
-        return dp.NonPrivateDpEvent()
-    if isinstance(event, dp.GaussianDpEvent | dp.LaplaceDpEvent):
-        return attr.evolve(event, noise_multiplier=event.noise_multiplier / size)
-    if isinstance(event, dp.PoissonSampledDpEvent | dp.SampledWithoutReplacementDpEvent):
-        return grouped(event.event, size)
-    if isinstance(event, dp.SelfComposedDpEvent):
-        return dp.SelfComposedDpEvent(grouped(event.event, size), event.count)
-    if isinstance(event, dp.ComposedDpEvent):
-        return dp.ComposedDpEvent([grouped(part, size) for part in event.events])
-    return event if size == 1 or isinstance(event, dp.NoOpDpEvent) else dp.NonPrivateDpEvent()
 
 
 @lru_cache(maxsize=256)  # clients with the same history have the same epsilon

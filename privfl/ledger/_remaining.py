@@ -25,8 +25,10 @@ def remaining(book: Book, dataset: str, question: Question, epsilon: float, delt
     if last is None:
         return MOST
 
+    made = Counter(releases)
+
     def fits(more: int) -> bool:
-        whole = Counter(releases) + Counter({last: more})
+        whole = made + Counter({last: more})
         return epsilon_for(whole, delta, question).upper <= epsilon
 
     return _most(fits)

@@ -1,6 +1,6 @@
 """Where a ledger stands: one row for each unit, dataset and adversary."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -61,6 +61,14 @@ def standings(book: Book, delta: float) -> Iterator[Standing]:
                 declared=book.declared(dataset),
                 n_units=n_units,
             )
+
+
+def by_question(found: Iterable[Standing]) -> dict[Question, list[Standing]]:
+    """Put together what answers the same question about different datasets."""
+    groups: dict[Question, list[Standing]] = {}
+    for standing in found:
+        groups.setdefault(standing.question, []).append(standing)
+    return groups
 
 
 def _bounds(whole: Whole) -> "Mapping[str, Interval]":

@@ -1,9 +1,9 @@
 """The figures of a statement."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from privfl.ledger._standing import Standing
+from privfl.ledger._standing import Standing, by_question
 
 if TYPE_CHECKING:
     from privfl.accounting import Interval
@@ -22,19 +22,12 @@ COLUMNS = (
 
 def table(found: Sequence[Standing], delta: float) -> list[str]:
     """Write one row for each unit, relation and adversary."""
-    rows = [_row(group) for group in _grouped(found).values()]
+    rows = [_row(group) for group in by_question(found).values()]
     note = (
         f"Epsilon at delta {delta:g}: upper bounds. Where there are many datasets, their range. A "
         "multiplier is the noise's standard deviation over the most that one unit contributes."
     )
     return [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|", *rows, "", note]
-
-
-def _grouped(found: Iterable[Standing]) -> dict[object, list[Standing]]:
-    groups: dict[object, list[Standing]] = {}
-    for standing in found:
-        groups.setdefault(standing.question, []).append(standing)
-    return groups
 
 
 def _row(group: Sequence[Standing]) -> str:
@@ -96,7 +89,7 @@ def _figure(bound: "Interval | None") -> str:
 def mechanisms(found: Sequence[Standing]) -> list[str]:
     """Say what was done how often, for each question."""
     lines: list[str] = []
-    for group in _grouped(found).values():
+    for group in by_question(found).values():
         question = group[0].question
         lines += [f"{question.unit.value} level, against {question.vantage}:", ""]
         lines += [*_done(group), ""]

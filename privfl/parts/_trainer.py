@@ -32,6 +32,11 @@ class Trainer(Part):
     reports: ClassVar[tuple[str, ...]] = ()
 
     @property
+    def hides_records(self) -> bool:
+        """Whether what it releases is charged, so that single records are hidden."""
+        return type(self).charges is not Trainer.charges
+
+    @property
     def step_std(self) -> float:
         """Standard deviation of the noise that one step adds to each weight: public."""
         return 0.0

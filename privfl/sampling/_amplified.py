@@ -39,7 +39,8 @@ def amplified(
     """
     out: list[Charge] = []
     for charge in (replace(charge, n_units=n) for charge in charges):
-        gains, sampled = _gains(charge, sampling), _sampled(charge, sampling, n)
+        sampled = _sampled(charge, sampling, n)  # a draw may refuse, also where nothing is gained
+        gains = _gains(charge, sampling)
         if member and (charge.vantage.parties or not gains):
             out.append(charge)
         if gains and not member:

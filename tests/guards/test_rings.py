@@ -19,7 +19,7 @@ RINGS = [
     ["pipeline+averager+calibration+explain", "defenses", "attacks"],
     ["ledger"],
     ["learning"],
-    ["federation+exchange+updates+history+checkpoint"],
+    ["federation+datasets+exchange+updates+history+checkpoint"],
     ["front door"],
     ["evaluate", "flower", "testing"],
     ["cli+reading"],
