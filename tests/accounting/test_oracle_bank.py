@@ -154,8 +154,8 @@ ABOVE = [
 
 # Not tested here, and why.
 ELSEWHERE = {
-    8: "exponential mechanism: no part of privfl selects by it, and an event without a user is no "
-    "guarantee; it is refused like any unknown event",
+    8: "exponential mechanism: no event, since no part of privfl selects by it; its dominating "
+    "pairs go through the loss distributions in test_losses.py",
     14: "absent from the bank",
     17: "absent from the bank",
     18: "prints the conversion of 2017 at orders of its own; number 13 has the same events",
