@@ -76,7 +76,7 @@ class Averager:
             state=self._state,
             statistics=statistics,
             ledger=self.ledger,
-            model=model_hash(start),
+            model=model_hash(layout, start),
         )
         self._state = self.release.state
         weights = moved(layout, base, self.release)
@@ -116,6 +116,6 @@ def require_fit(line: Line, layout: Layout) -> None:
     refuse_statistics(line.contract, layout.statistics_dim)
 
 
-def model_hash(vector: Tensor) -> bytes:
-    """Hash the weights that were broadcast."""
-    return hashlib.sha256(encode(vector)).digest()
+def model_hash(layout: Layout, vector: Tensor) -> bytes:
+    """Hash the weights that were broadcast and their layout; what stays local is in neither."""
+    return hashlib.sha256(encode((layout.hash, vector))).digest()

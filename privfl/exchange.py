@@ -148,7 +148,7 @@ class Exchange:
             statistics=federation.layout.statistics_dim,
             scalars=self._scalars(),
             round=self.number,
-            model=model_hash(start),
+            model=model_hash(federation.layout, start),
             nonce=self.stream.child("nonce").bytes(16) if self.stream.seeded else None,
             public=public_of(federation.pipeline_state),
         )

@@ -97,7 +97,7 @@ class Explanation:
 
     def _bytes(self) -> str:
         up, down = self.plan.bytes_up, self.plan.bytes_down
-        return f"{up:,} bytes up and {down:,} down a client and round, heads of letters apart"
+        return f"{up:,} bytes up and {down:,} down a client and round, the model itself apart"
 
     def _privacy(self) -> list[str]:
         if not self.guarantees:
@@ -270,6 +270,8 @@ def _notes(setting: Setting, charges: Sequence[Charge]) -> tuple[str, ...]:
         notes.append(f"Divided by the public {plan.total_weight:g}: who is absent counts as zero.")
     if contract.sees != "each":
         notes.append("A sum hides who sent what, not what was sent.")
+    for k, part in enumerate(line.lowered):
+        notes += part.notes(setting.plans[k], contract)
     return tuple(notes)
 
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from privfl.core import Cohort, Party, ProtocolAbort, decode
-from privfl.crypto import Stream
+from privfl.core import Cohort, Party, ProtocolAbort, Registry, decode
+from privfl.crypto import Identity, Stream
 from privfl.rounds import Letters, Line, Opening, Release, Round, Wire, direct, dropping, respond
 from privfl.rounds._envelope import Envelope
 
@@ -24,6 +24,9 @@ class Clients:
             who: {name: float(values[k]) for name, values in scalars.items()}
             for k, who in enumerate(self.names)
         }
+        self.keys = {who: Identity.new() for who in self.names} if line.protocol.signs else {}
+        public = {who: key.public for who, key in self.keys.items()}
+        self.registry = Registry(public) if public else None
         self.kept: dict[Party, bytes] = {}
         self.asked: list[Party] = []
 
@@ -39,6 +42,8 @@ class Clients:
             self.kept.get(who, b""),
             lambda: self.update(who),
             generator=generator,
+            identity=self.keys.get(who),
+            registry=self.registry,
         )
         return reply
 
@@ -58,8 +63,9 @@ def opened(line: Line, clients: Clients, **options: object) -> Opening:
 
 def through_bytes(round_: Round, deliver: Wire) -> Release:
     """`drive`, with the server turned to bytes between any two letters."""
+    registry = round_.registry
     while round_.letters:
-        round_ = Round.from_bytes(round_.setting.line, round_.to_bytes())
+        round_ = Round.from_bytes(round_.setting.line, round_.to_bytes(), registry=registry)
         round_ = round_.collect(deliver(round_.letters))
     if round_.release is None:
         raise ProtocolAbort("The round ended without a release")
@@ -76,7 +82,8 @@ def run(
     """One round from the first letter to the release, everything through bytes."""
     clients = Clients(line, updates)
     wire = dropping(clients.wire(), drop or {}, line.protocol.stages)
-    return through_bytes(Round.open(line, opened(line, clients, **options)), wrap(wire))
+    opening = opened(line, clients, **options)
+    return through_bytes(Round.open(line, opening, registry=clients.registry), wrap(wire))
 
 
 def envelope(letter: bytes) -> Envelope:

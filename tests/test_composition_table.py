@@ -10,8 +10,10 @@ from torch import nn
 
 from parts_for_tests import MaskedSum, PowerSGD, Shares, TopK
 from privfl import CompositionError, Layout, Pipeline, PlanError
+from privfl.compression import Quantize
 from privfl.core import Cohort
 from privfl.defenses.dp import CentralGaussianNoise, Clip, LocalGaussianNoise
+from privfl.defenses.masking import SecAgg
 from privfl.defenses.robust import NNM, Krum, TrimmedMean
 from privfl.parts import Grouped, Mean, Plain, Weigh
 
@@ -23,6 +25,7 @@ KRUM, TRIMMED, NNM_ = (
     NNM(TrimmedMean(n_byzantine=1)),
 )
 GROUPS = Grouped(SUM, size=2)
+SECAGG, KRUM_OF_THREE = SecAgg(), Krum(n_byzantine=0)
 
 BUILDS = [
     # clip
@@ -58,6 +61,18 @@ BUILDS = [
     (GROUPS, NNM_),
     (GROUPS, Mean()),
     (CLIP, GROUPS, CLIP, TRIMMED),
+    # secure aggregation itself
+    (CLIP, SECAGG),
+    (CLIP, Quantize(8), SECAGG),
+    (CLIP, LOCAL, SECAGG),
+    (Weigh(5), CLIP, SECAGG),
+    (PowerSGD(1, 2), Clip(100.0), SECAGG),
+    (CLIP, Grouped(SECAGG, size=3), Mean()),
+    (CLIP, Grouped(SECAGG, size=3), KRUM_OF_THREE),
+    (CLIP, Grouped(SECAGG, size=3), TRIMMED),
+    (CLIP, Grouped(SECAGG, size=3), CLIP, NNM_),
+    (CLIP, Quantize(8)),
+    (CLIP, Quantize(8), KRUM),
     # weights
     (Weigh(5),),
     (Weigh(5), CLIP, SUM),
@@ -77,6 +92,15 @@ REFUSED = [
     ((CLIP, GROUPS, TRIMMED, CENTRAL), "R31", (GROUPS, CENTRAL), "exact_sum_to_server"),
     ((TOP, SUM), "R32", (TOP, SUM), "RandomK"),
     ((TOP, GROUPS), "R32", (TOP, SUM), "RandomK"),
+    ((SECAGG,), "R6", ("no clip norm", SECAGG), "Put Clip"),
+    ((TOP, CLIP, SECAGG), "R32", (TOP, SECAGG), "RandomK"),
+    ((CLIP, SECAGG, KRUM), "R8", (SECAGG, KRUM), "Grouped"),
+    ((CLIP, SECAGG, TRIMMED), "R8", (SECAGG, TRIMMED), "Grouped"),
+    ((CLIP, SECAGG, NNM_), "R8", (SECAGG, NNM_), "Grouped"),
+    ((CLIP, SECAGG, Mean(), CENTRAL), "R31", (SECAGG, CENTRAL), "exact_sum_to_server"),
+    ((CLIP, SECAGG, SUM), "R33", (SECAGG, SUM), "Keep one"),
+    ((Quantize(8),), "R32", ("no clip norm", Quantize(8)), "Put Clip"),
+    ((CLIP, Quantize(8), LOCAL), "R5", (Quantize(8), LOCAL), "Put Clip"),
     ((SUM, KRUM), "R8", (SUM, KRUM), "Grouped"),
     ((SUM, TRIMMED), "R8", (SUM, TRIMMED), "Grouped"),
     ((SUM, NNM_), "R8", (SUM, NNM_), "Grouped"),
@@ -111,6 +135,8 @@ ACCEPTED = [
     ((CLIP, LOCAL, Mean(), CENTRAL), "local_and_central_noise"),
     ((CLIP, SUM, Mean(), CENTRAL), "exact_sum_to_server"),
     ((CLIP, GROUPS, TRIMMED, CENTRAL), "exact_sum_to_server"),
+    ((CLIP, SECAGG, Mean(), CENTRAL), "exact_sum_to_server"),
+    ((CLIP, Grouped(SECAGG, size=3), TRIMMED, CENTRAL), "exact_sum_to_server"),
 ]
 
 

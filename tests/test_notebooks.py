@@ -13,6 +13,13 @@ SAYS = {
     "1_wrap_the_loop_you_have": ["[R5]", "expect it not to train", "10 of 10"],
     "3_how_much_budget_is_left": ["above the budget of 3", "not audited", "tampered:"],
     "2_what_a_server_sees": ["LEAK", "no meaningful guarantee", "identified 1.00"],
+    "4_secure_aggregation": [
+        "below one step: True",
+        "ProtocolAbort: 5 clients are left",
+        "LEAK",
+        "10 of 10 refuse: 5 signed who is counted",
+        "6 groups bear 2 attackers",
+    ],
 }
 
 

@@ -1,4 +1,4 @@
-"""The command line: `privfl duel`, `explain`, `epsilon`, `noise-multiplier` and `ledger`.
+"""The command line: `privfl duel`, `explain`, `epsilon`, and `ledger`, `keys`, `transcript`.
 
 Each module adds its commands to `app`; they are imported here for that.
 
@@ -8,7 +8,14 @@ Each module adds its commands to `app`; they are imported here for that.
 noise multiplier 3.731
 """
 
-from privfl.cli import _accounting, _duel, _explain, _ledger  # noqa: F401  they add commands
+from privfl.cli import (  # noqa: F401  they add commands
+    _accounting,
+    _duel,
+    _explain,
+    _keys,
+    _ledger,
+    _transcript,
+)
 from privfl.cli._app import app
 
 __all__ = ["app", "main"]

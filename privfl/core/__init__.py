@@ -11,6 +11,7 @@ when the cohort and the size are known. What travels or is kept is a `State`, wr
 2
 """
 
+from privfl.core._advertisement import Advertisement, Occasion
 from privfl.core._at import At
 from privfl.core._budget import Budget, require_small_delta
 from privfl.core._charge import Account, Charge, Reservation, require_account
@@ -30,8 +31,10 @@ from privfl.core._errors import (
     PlanError,
     ProtocolAbort,
 )
+from privfl.core._identity_file import read_identity, write_identity
 from privfl.core._layout import Layout, Model, Weights
 from privfl.core._plan import Plan
+from privfl.core._registry import Registry
 from privfl.core._relation import Relation
 from privfl.core._rows import Rows
 from privfl.core._scalar import Scalar, joint_factor
@@ -42,6 +45,7 @@ from privfl.core._weights_hash import weights_hash
 __all__ = [
     "SERVER",
     "Account",
+    "Advertisement",
     "At",
     "Budget",
     "BudgetExceeded",
@@ -51,10 +55,12 @@ __all__ = [
     "Contract",
     "Layout",
     "Model",
+    "Occasion",
     "Party",
     "Plan",
     "PlanError",
     "ProtocolAbort",
+    "Registry",
     "Relation",
     "Reservation",
     "Rows",
@@ -66,6 +72,7 @@ __all__ = [
     "decode",
     "encode",
     "joint_factor",
+    "read_identity",
     "require",
     "require_account",
     "require_count",
@@ -74,4 +81,5 @@ __all__ = [
     "require_positive",
     "require_small_delta",
     "weights_hash",
+    "write_identity",
 ]

@@ -7,7 +7,8 @@ from privfl.core._cohort import Cohort
 from privfl.core._contract import Contract
 from privfl.core._encoding import State
 from privfl.core._plan import Plan
-from privfl.crypto import Stream
+from privfl.core._registry import Registry
+from privfl.crypto import Identity, Stream
 
 
 @dataclass(frozen=True)
@@ -18,9 +19,12 @@ class At:
         cohort, plan, contract: who takes part, and the two folds in front of the part.
         round, pass_index: counted from 0.
         session: hash of pipeline, cohort, round and a fresh nonce: no two sums share one.
+        model: hash of the weights that were broadcast, empty where the caller names none.
         public: what everybody knows of this part's past.
         state: what only the one who runs it remembers.
         generator: the caller's own randomness; noise comes from here.
+        identity: with which the caller signs, where the protocol signs.
+        registry: the public keys of the clients, known out of band.
     """
 
     cohort: Cohort
@@ -29,9 +33,12 @@ class At:
     round: int
     pass_index: int
     session: bytes
+    model: bytes = b""
     public: State = None
     state: State = field(default=None, repr=False)
     generator: Stream = field(default_factory=Stream, repr=False)
+    identity: Identity | None = field(default=None, repr=False)
+    registry: Registry | None = field(default=None, repr=False)
 
     def shared(self, label: str) -> Stream:
         """Return randomness that every party of the session draws alike (signs, supports)."""

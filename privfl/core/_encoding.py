@@ -4,6 +4,7 @@ import json
 import math
 import struct
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,16 @@ _NAMES = {
 _DTYPES = {name: dtype for dtype, name in _NAMES.items()}
 
 
+@dataclass(frozen=True)
+class Blank:
+    """Stand for ``length`` bytes where only a size is asked for."""
+
+    length: int
+
+
+Array = bytes | Tensor | Blank
+
+
 def encode(value: State) -> bytes:
     """Write a value as bytes: a JSON skeleton, then the raw arrays, little-endian.
 
@@ -50,9 +61,21 @@ def encode(value: State) -> bytes:
     >>> decode(encode({"round": 3, 7: (None, b"x", 0.5)}))
     {'round': 3, 7: (None, b'x', 0.5)}
     """
-    arrays: list[bytes] = []
+    arrays: list[Array] = []
     skeleton = _json(_skeleton(value, arrays, 0))
-    return b"".join([_HEADER.pack(b"PFL", VERSION, len(skeleton)), skeleton, *arrays])
+    head = _HEADER.pack(b"PFL", VERSION, len(skeleton))
+    return b"".join([head, skeleton, *map(_raw, arrays)])
+
+
+def size_of(value: object) -> int:
+    """Return how many bytes `encode` would write; `Blank` and meta tensors stand for arrays.
+
+    >>> size_of(("words", Blank(3))) == len(encode(("words", b"abc")))
+    True
+    """
+    arrays: list[Array] = []
+    skeleton = _json(_skeleton(value, arrays, 0))  # type: ignore[arg-type]
+    return _HEADER.size + len(skeleton) + sum(map(_length, arrays))
 
 
 def decode(data: bytes, largest: int = LARGEST) -> State:
@@ -94,7 +117,22 @@ def _json(skeleton: object) -> bytes:
     return json.dumps(skeleton, separators=(",", ":")).encode()
 
 
-def _skeleton(value: State, arrays: list[bytes], depth: int) -> object:
+def _raw(array: Array) -> bytes:
+    if isinstance(array, Blank):
+        raise ValueError("A Blank has a size and no bytes.")
+    if isinstance(array, bytes):
+        return array
+    flat = array.detach().cpu().contiguous().reshape(-1)
+    return flat.view(torch.uint8).numpy().tobytes()
+
+
+def _length(array: Array) -> int:
+    if isinstance(array, Tensor):
+        return int(array.numel()) * array.itemsize
+    return array.length if isinstance(array, Blank) else len(array)
+
+
+def _skeleton(value: State, arrays: list[Array], depth: int) -> object:
     if depth > _DEEPEST:
         raise ValueError(f"A state is nested at most {_DEEPEST} deep.")
     if value is None or isinstance(value, bool | int | str):
@@ -104,6 +142,9 @@ def _skeleton(value: State, arrays: list[bytes], depth: int) -> object:
     if isinstance(value, bytes):
         arrays.append(value)
         return {"b": len(value)}
+    if isinstance(value, Blank):
+        arrays.append(value)
+        return {"b": value.length}
     if isinstance(value, Tensor):
         return _array(value, arrays)
     if isinstance(value, tuple):
@@ -120,11 +161,10 @@ def _items(value: Mapping[Party, State]) -> list[tuple[Party, State]]:
     return list(value.items())
 
 
-def _array(x: Tensor, arrays: list[bytes]) -> object:
+def _array(x: Tensor, arrays: list[Array]) -> object:
     if x.dtype not in _NAMES:
         raise ValueError(f"A state holds tensors of {', '.join(_DTYPES)}. Found {x.dtype}.")
-    flat = x.detach().cpu().contiguous().reshape(-1)
-    arrays.append(flat.view(torch.uint8).numpy().tobytes())
+    arrays.append(x)
     return {"t": _NAMES[x.dtype], "s": list(x.shape)}
 
 

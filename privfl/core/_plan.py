@@ -30,11 +30,12 @@ class Plan:
         peak: largest absolute coordinate.
         unit: by which number each scalar's own bound is represented in the tail.
         step: quantisation step, 0 for real numbers.
+        levels: largest absolute integer of an honest client's data, noise apart.
         row_std: standard deviation of the noise on a coordinate of each row.
         release_std: the same in the release.
         sensitivity: L2 sensitivity of the release by relation; a missing one is not supported.
         ring_bits, wrap_probability: of the integers under a sum (rule R6).
-        bytes_up, bytes_down: payload of one client.
+        bytes_up, bytes_down: of the busiest client when nobody drops out, whole letters.
         charges: what a ledger must write before the round (one release).
     """
 
@@ -53,6 +54,7 @@ class Plan:
     peak: float = math.inf
     unit: tuple[float, ...] = ()
     step: float = 0.0
+    levels: int = 0
     row_std: float = 0.0
     release_std: float = 0.0
     sensitivity: Mapping[Relation, float] = field(default_factory=lambda: MappingProxyType({}))

@@ -3,6 +3,7 @@
 from privfl.attacks.inversion import InvertingGradients, LabelHistogram, LinearInversion
 from privfl.attacks.poisoning import ALIE, IPM, LabelFlip, MinMax, SignFlip
 from privfl.defenses.dp import DPSGD, CentralGaussianNoise, Clip, LocalGaussianNoise
+from privfl.defenses.masking import SecAgg
 from privfl.defenses.robust import NNM, Krum, TrimmedMean
 from privfl.evaluate._contender import Contender, Poison, Probe
 from privfl.parts import Mean, Plain
@@ -104,6 +105,7 @@ def contenders(n_byzantine: int) -> tuple[Contender, ...]:
     most = (*strong, "Min-Max", "label flip")
     seen = tuple(probe.name for probe in probes())
     trimmed = TrimmedMean(n_byzantine=f)
+    in_clients = DPSGD(lr=2.0, clip_norm=0.5, noise_multiplier=1.0, steps=6)
     return (
         Contender(plain, Pipeline()),
         Contender(
@@ -128,9 +130,21 @@ def contenders(n_byzantine: int) -> tuple[Contender, ...]:
         ),
         Contender(
             "DP-SGD z=1 in the clients",
-            Pipeline(DPSGD(lr=2.0, clip_norm=0.5, noise_multiplier=1.0, steps=6)),
+            Pipeline(in_clients),
             columns=("one image",),
             note="hides each record from everybody but its own client",
+        ),
+        Contender(
+            "Clip(1) + SecAgg",
+            Pipeline(Clip(1.0), SecAgg()),
+            columns=("sum of ten",),
+            note="the server sees masked words and the sum; what the sum shows, it still shows",
+        ),
+        Contender(
+            "DP-SGD z=1 + SecAgg",
+            Pipeline(in_clients, Clip(20.0), SecAgg()),
+            columns=("sum of ten",),
+            note="masks hide who sent what, and the noise of training hides each record in the sum",
         ),
         Contender("TrimmedMean", Pipeline(trimmed), same_view_as=plain),
         Contender("Krum", Pipeline(Krum(n_byzantine=f)), same_view_as=plain),

@@ -59,7 +59,40 @@ def server_view(
     release = shield.aggregate(
         updates, cohort=members, generator=generator, nonce=nonce, transcript=True
     )
-    return cast("Transcript", release.transcript).view(Vantage.SERVER)
+    view = cast("Transcript", release.transcript).view(Vantage.SERVER)
+    if view.rows is None:
+        return view
+    return replace(view, rows=view.rows.but(sums=view.rows.sums.to(updates.dtype)))
+
+
+def cohort_views(
+    pipeline: Pipeline,
+    updates: Tensor,
+    *,
+    members: tuple[Party, ...],
+    size: int,
+    generator: Stream,
+) -> View:
+    """Return what the server sees of cohorts of ``size``: a row each, and how each row came.
+
+    Where a pipeline shows single updates the server adds them up itself; where it shows a sum,
+    every cohort runs a round of its own.
+    """
+    if pipeline.contract.sees != "sum":
+        whole = server_view(pipeline, updates, members=members, generator=generator)
+        return summed(whole, size)
+    views = [
+        server_view(
+            pipeline,
+            updates[k : k + size],
+            members=members[k : k + size],
+            generator=generator.child(f"cohort/{k}"),
+        )
+        for k in range(0, len(members), size)
+    ]
+    rows = [view.rows for view in views if view.rows is not None]
+    opened = Rows(torch.cat([row.sums for row in rows]), sum((row.members for row in rows), ()))
+    return replace(views[0], letters=sum((view.letters for view in views), ()), rows=opened)
 
 
 def one_step(trainer: Any, batch: int) -> Any:
@@ -108,7 +141,8 @@ def stage(
         local = one_step(local, probe.batch)
     generator = scenario.stream(seed, f"probe/{probe.name}")
     updates = updates_of(model, data, local, scenario.loss, generator)
-    view = server_view(pipeline, updates, members=tuple(data), generator=generator.child("noise"))
+    noise, size = generator.child("noise"), probe.n_clients
+    view = cohort_views(pipeline, updates, members=tuple(data), size=size, generator=noise)
     pairs = _cohorts(tuple(data.values()), probe.n_clients)
     if probe.as_trained:
         pairs = _used(data, scenario.local, probe.batch, generator)
@@ -126,7 +160,7 @@ def stage(
         noise_std=noise_std * math.sqrt(probe.n_clients),
         prior=scenario.test[0][:PRIOR],
     )
-    return Staged(summed(view, probe.n_clients), knowledge, pairs)
+    return Staged(view, knowledge, pairs)
 
 
 def _model(scenario: Scenario, probe: Probe, seed: int, weights: bytes | None) -> nn.Module:

@@ -13,7 +13,7 @@ from privfl.parts._grouped import Grouped
 from privfl.parts._mean import Mean
 from privfl.parts._part import Part
 from privfl.parts._plain import Plain
-from privfl.parts._sum_protocol import Replies, SumProtocol, Turn
+from privfl.parts._sum_protocol import Exchange, Replies, SumProtocol, Turn
 from privfl.parts._trainer import Data, Loss, Trained, Trainer
 from privfl.parts._weigh import Weigh
 from privfl.parts._wrapper import Wrapper
@@ -21,6 +21,7 @@ from privfl.parts._wrapper import Wrapper
 __all__ = [
     "Aggregator",
     "Data",
+    "Exchange",
     "Grouped",
     "Loss",
     "Mean",

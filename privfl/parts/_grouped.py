@@ -1,9 +1,7 @@
 """Sums per group, for rules that compare."""
 
-import hashlib
-import hmac
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -11,6 +9,7 @@ from torch import Tensor
 
 from privfl.core import (
     At,
+    Cohort,
     CompositionError,
     Contract,
     Party,
@@ -23,8 +22,11 @@ from privfl.core import (
     encode,
     require_count,
 )
+from privfl.core._encoding import Blank, size_of
+from privfl.parts._draw import Draw, bytes_of, check_coins, commit, fields_of, require_signed
+from privfl.parts._mates import hidden_among
 from privfl.parts._part import Part
-from privfl.parts._sum_protocol import Replies, SumProtocol, Turn
+from privfl.parts._sum_protocol import Exchange, Replies, SumProtocol, Turn
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,9 @@ class Grouped(SumProtocol):
     if its own coin was changed, or if a coin that was committed is missing: otherwise whoever
     speaks last could draw again; and it takes each step of the draw once a session, or the server
     could ask again until the groups please it. Groups are made before anything is masked, and a
-    group below the inner protocol's fewest survivors is withheld whole. Letters are not
-    signed here: a server that speaks for other members, or invents them, is not stopped.
+    group below the inner protocol's fewest survivors is withheld whole. Commitments are
+    signed where the inner protocol signs; where it does not, a server that speaks for other
+    members, or invents them, is not stopped.
 
     Guarantees:
         - Every group has at least ``size`` members before dropouts.
@@ -61,6 +64,11 @@ class Grouped(SumProtocol):
                 f"Grouped runs one protocol in groups. Found {self.inner!r}",
                 "Write Grouped(protocol, size=…)",
             )
+
+    @property
+    def signs(self) -> bool:
+        """Whether the inner protocol does."""
+        return self.inner.signs
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -101,29 +109,71 @@ class Grouped(SumProtocol):
                 f"{self!r} makes groups of at least {self.size}. Found {given.n_clients} clients",
                 "Use more clients, or a smaller size",
             )
-        inner = self.inner.plan(given, contract, public)
-        return inner.but(n_rows=self.n_rows(given.n_clients))
+        for size in self._sizes(given.n_clients):
+            self.inner.min_survivors(size)  # refuses a group that it cannot serve
+        inner = self.inner.plan(self._of_a_group(given), contract, public)
+        return inner.but(n_clients=given.n_clients, n_rows=self.n_rows(given.n_clients))
+
+    def _sizes(self, n: int) -> set[int]:
+        """Return how large groups of ``n`` clients are."""
+        g = self.n_rows(n)
+        return {n // g, -(-n // g)}
+
+    def _of_a_group(self, plan: Plan) -> Plan:
+        """Return the plan for the largest group that dropouts in the draw may make."""
+        return plan.but(n_clients=min(plan.n_clients, 2 * self.size - 1))
+
+    def exchanges(self, plan: Plan, cohort: Cohort) -> tuple[Exchange, ...]:
+        """Count the draw, then the inner letters in a largest group."""
+        coin, members = bytes(32), cohort.members
+        commitment = bytes(96 if self.signs else 32)
+        coins, commitments = (dict.fromkeys(members, x) for x in (coin, commitment))
+        asked, shown = {"do": "commit"}, {"do": "reveal", "commitments": commitments}
+        largest = cohort.only(members[: max(self._sizes(len(members)))])
+        inner = self.inner.exchanges(self._of_a_group(plan), largest)
+        wrapped = [
+            replace(x, down=size_of({"inner": Blank(x.down)} | ({} if k else {"coins": coins})))
+            for k, x in enumerate(inner)
+        ]
+        return (
+            Exchange("draw", size_of(asked), size_of(commitment)),
+            Exchange("draw", size_of(shown), size_of(coin)),
+            *wrapped,
+        )
 
     def describe(self, plan: Plan, contract: Contract) -> str:
-        """Say how many groups there are and what one attacker can do."""
-        del contract
+        """Say how many groups there are and what one attacker can do, and what runs inside."""
         groups = self.n_rows(plan.n_clients)
-        return f"{groups} groups of at least {self.size}; one attacker spoils one group"
+        inside = self.inner.describe(self._of_the_smallest(plan), contract)
+        head = f"{groups} groups of at least {self.size}; one attacker spoils one group"
+        return f"{head}; inside, {inside}"
+
+    def notes(self, plan: Plan, contract: Contract) -> tuple[str, ...]:
+        """Say what groups cost: how few hide each other, and how many attackers a rule bears."""
+        inside = self.inner.notes(self._of_the_smallest(plan), contract)
+        if contract.sees != "group":
+            return inside
+        return (*hidden_among(self.inner, self.size, plan.n_clients), *inside)
+
+    def _of_the_smallest(self, plan: Plan) -> Plan:
+        return plan.but(n_clients=min(self._sizes(plan.n_clients)))
 
     def reply(self, letter: bytes, vector: Callable[[], Tensor], me: Party, at: At) -> Turn:
         """Commit, reveal, then take part in the inner protocol of one's own group."""
-        what = _fields(decode(letter))
-        kept = _fields(at.state) if at.state is not None else {}
+        what = fields_of(decode(letter))
+        kept = fields_of(at.state) if at.state is not None else {}
         if what.get("do") != {0: "commit", 1: "reveal"}.get(len(kept)):
             raise ProtocolAbort("A letter that is out of turn in the draw")
         if what.get("do") == "commit":
             coin = at.generator.bytes(32)
-            return Turn(encode(_commitment(coin, me, at)), {"coin": coin})
+            return Turn(encode(commit(coin, me, at)), {"coin": coin})
         if what.get("do") == "reveal":
-            commitments = _fields(what.get("commitments"))
-            if commitments.get(me) != _commitment(_bytes(kept.get("coin")), me, at):
+            commitments = fields_of(what.get("commitments"))
+            if commitments.get(me) != commit(bytes_of(kept.get("coin")), me, at):
                 raise ProtocolAbort("My commitment to a coin was changed")
             self._require_size(commitments)
+            for who, commitment in commitments.items():
+                require_signed(commitment, who, at)
             return Turn(encode(kept["coin"]), {**kept, "commitments": commitments})
         return self._reply_inside(what, kept, vector, me, at)
 
@@ -137,11 +187,14 @@ class Grouped(SumProtocol):
     ) -> Turn:
         coins = kept.get("coins")
         if coins is None:
-            coins = _fields(what.get("coins"))
-            _check_coins(coins, _fields(kept.get("commitments")), me, at)
-        draw = _Draw.of(_fields(coins), self.size, at)
+            coins = fields_of(what.get("coins"))
+            check_coins(coins, fields_of(kept.get("commitments")), me, at)
+        draw = self._draw(fields_of(coins), at)
         turn = self.inner.reply(
-            _bytes(what.get("inner")), vector, me, draw.within(draw.group_of(me), kept.get("inner"))
+            bytes_of(what.get("inner")),
+            vector,
+            me,
+            draw.within(draw.group_of(me), kept.get("inner")),
         )
         return replace(turn, state={**kept, "coins": coins, "inner": turn.state})
 
@@ -151,18 +204,29 @@ class Grouped(SumProtocol):
             return Turn(
                 dict.fromkeys(at.cohort.members, encode({"do": "commit"})), {}, stage="draw"
             )
-        kept = _fields(at.state)
+        kept = fields_of(at.state)
         if "commitments" not in kept:
-            return self._after_commit(dict(replies))
+            return self._after_commit(dict(replies), at)
         if "coins" not in kept:
             return self._after_reveal(dict(replies), kept, at)
         return self._inside(dict(replies), kept, at)
 
-    def _after_commit(self, replies: Mapping[Party, bytes]) -> Turn:
-        commitments = {who: decode(reply, largest=1024) for who, reply in replies.items()}
+    def _draw(self, coins: Mapping[Party, State], at: At) -> "Draw":
+        return Draw.of(coins, self.size, replace(at, plan=self._of_a_group(at.plan)))
+
+    def _after_commit(self, replies: Mapping[Party, bytes], at: At) -> Turn:
+        commitments, rejected = {}, {}
+        for who, reply in replies.items():
+            try:
+                commitments[who] = decode(reply, largest=1024)
+                require_signed(commitments[who], who, at)
+            except ProtocolAbort as error:
+                rejected[who] = str(error)
+                commitments.pop(who, None)
         self._require_size(commitments)
         letter = encode({"do": "reveal", "commitments": commitments})
-        return Turn(dict.fromkeys(commitments, letter), {"commitments": commitments}, stage="draw")
+        letters = dict.fromkeys(commitments, letter)
+        return Turn(letters, {"commitments": commitments}, rejected=rejected, stage="draw")
 
     def _require_size(self, members: Mapping[Party, State]) -> None:
         if len(members) < self.size:
@@ -173,17 +237,17 @@ class Grouped(SumProtocol):
         self, replies: Mapping[Party, bytes], kept: Mapping[Party, State], at: At
     ) -> Turn:
         coins = {who: decode(reply, largest=1024) for who, reply in replies.items()}
-        commitments = _fields(kept["commitments"])
-        _check_coins(coins, commitments, None, at)
-        draw = _Draw.of(coins, self.size, at)
+        commitments = fields_of(kept["commitments"])
+        check_coins(coins, commitments, None, at)
+        draw = self._draw(coins, at)
         groups = {k: self.inner.collect((), draw.within(k, None)) for k in range(len(draw.groups))}
         return self._next(groups, {"commitments": commitments, "coins": coins, "rows": {}}, {})
 
     def _inside(self, replies: Mapping[Party, bytes], kept: Mapping[Party, State], at: At) -> Turn:
-        draw = _Draw.of(_fields(kept["coins"]), self.size, at)
+        draw = self._draw(fields_of(kept["coins"]), at)
         turns: dict[int, Turn] = {}
         withheld: dict[Party, str] = {}
-        for k, state in _fields(kept["inner"]).items():
+        for k, state in fields_of(kept["inner"]).items():
             group = [(who, replies[who]) for who in draw.groups[int(k)] if who in replies]
             try:
                 turns[int(k)] = self.inner.collect(group, draw.within(int(k), state))
@@ -198,7 +262,7 @@ class Grouped(SumProtocol):
         kept: Mapping[Party, State],
         withheld: Mapping[Party, str],
     ) -> Turn:
-        opened = {**_fields(kept["rows"])}
+        opened = {**fields_of(kept["rows"])}
         opened |= {k: _one_row(turn.rows) for k, turn in turns.items() if turn.rows is not None}
         going = {k: turn for k, turn in turns.items() if turn.rows is None}
         rejected = {who: why for turn in turns.values() for who, why in turn.rejected.items()}
@@ -222,64 +286,6 @@ class Grouped(SumProtocol):
             for turn in going.values()
             for who, letter in _letters_of(turn).items()
         }
-
-
-@dataclass(frozen=True)
-class _Draw:
-    """The groups that a set of coins makes."""
-
-    root: bytes
-    groups: tuple[tuple[Party, ...], ...]
-    at: At = field(repr=False)
-
-    @classmethod
-    def of(cls, coins: Mapping[Party, State], size: int, at: At) -> "_Draw":
-        members = [who for who in at.cohort.members if who in coins]
-        root = hashlib.sha256(at.session + encode({who: coins[who] for who in members})).digest()
-        order = sorted(members, key=lambda who: hashlib.sha256(root + encode(who)).digest())
-        g = max(1, len(order) // size)
-        places = {who: k for k, who in enumerate(at.cohort.members)}
-        groups = tuple(tuple(sorted(order[k::g], key=places.__getitem__)) for k in range(g))
-        return cls(root, groups, at)
-
-    def group_of(self, me: Party) -> int:
-        return next(k for k, group in enumerate(self.groups) if me in group)
-
-    def within(self, k: int, state: State) -> At:
-        """Return what a part of group ``k`` knows: a session and a cohort of its own."""
-        session = hashlib.sha256(self.root + encode(k)).digest()
-        return replace(
-            self.at, session=session, cohort=self.at.cohort.only(self.groups[k]), state=state
-        )
-
-
-def _check_coins(
-    coins: Mapping[Party, State], commitments: Mapping[Party, State], me: Party | None, at: At
-) -> None:
-    if set(coins) != set(commitments):
-        late = [who for who in commitments if who not in coins]
-        raise ProtocolAbort(f"Clients {late} committed to a coin and did not show it: no draw")
-    for who, coin in coins.items():
-        made = _commitment(_bytes(coin), who, at)
-        if not hmac.compare_digest(made, _bytes(commitments[who])):
-            whose = "My coin" if who == me else f"The coin of client {who}"
-            raise ProtocolAbort(f"{whose} is not the one that was committed to")
-
-
-def _commitment(coin: bytes, who: Party, at: At) -> bytes:
-    return hashlib.sha256(b"privfl coin" + at.session + encode(who) + coin).digest()
-
-
-def _fields(state: State) -> Mapping[Party, State]:
-    if not isinstance(state, Mapping):
-        raise ProtocolAbort("A letter without the fields of its stage")
-    return state
-
-
-def _bytes(state: State) -> bytes:
-    if not isinstance(state, bytes):
-        raise ProtocolAbort("A letter without the bytes of its stage")
-    return state
 
 
 def _one_row(rows: Rows) -> tuple[Tensor, tuple[Party, ...]]:

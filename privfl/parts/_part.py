@@ -33,3 +33,8 @@ class Part:
         """Say in a few words what this part does under ``plan``, for `explain`."""
         del plan, contract
         return (type(self).__doc__ or "").partition("\n")[0].rstrip(".")
+
+    def notes(self, plan: Plan, contract: Contract) -> tuple[str, ...]:
+        """Return what a user must know besides, a sentence each, for `explain`."""
+        del plan, contract
+        return ()

@@ -7,8 +7,9 @@ from typing import NoReturn
 import torch
 from torch import Tensor
 
-from privfl.core import At, Contract, Party, Plan, ProtocolAbort, Rows, State, decode, encode
-from privfl.parts._sum_protocol import Replies, SumProtocol, Turn
+from privfl.core import At, Cohort, Contract, Party, Plan, ProtocolAbort, Rows, decode, encode
+from privfl.core._encoding import size_of
+from privfl.parts._sum_protocol import Exchange, Replies, SumProtocol, Turn
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,12 @@ class Plain(SumProtocol):
         sums = torch.stack([rows[who] for who in members])
         return Turn(rows=Rows(sums, tuple((who,) for who in members)), rejected=rejected)
 
-    def plan(self, given: Plan, contract: Contract, public: State) -> Plan:
-        """Count the bytes of one float32 vector each way."""
-        given = super().plan(given, contract, public)
-        return given.but(bytes_up=4 * given.dim, bytes_down=4 * (given.body + given.statistics))
+    def exchanges(self, plan: Plan, cohort: Cohort) -> tuple[Exchange, ...]:
+        """Count one vector: of float32, or of the integers that some part made of it."""
+        del cohort
+        kind = torch.int64 if plan.step else torch.float32
+        vector = torch.empty(plan.dim, dtype=kind, device="meta")
+        return (Exchange("upload", size_of("upload"), size_of(vector)),)
 
     def describe(self, plan: Plan, contract: Contract) -> str:
         """Say that nothing is hidden."""

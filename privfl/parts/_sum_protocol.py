@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from privfl.core import At, Contract, Party, Plan, Rows, State
+from privfl.core import At, Cohort, Contract, Party, Plan, Rows, State
 from privfl.parts._part import Part
 
 Replies = Iterable[tuple[Party, bytes]]
@@ -20,6 +20,8 @@ class Turn:
         state: what this side keeps until its next turn: a value.
         rows: the opened sums, once this side holds them. A server whose clients open has neither
             letters nor rows in the end, and a state with the ``survivors``.
+        contributed: whether the client may be counted from now on, so that this model has had its
+            contribution (rule R16).
         rejected: parties whose reply could not be used, with the public reason.
         stage: the stage that the server's letters belong to.
     """
@@ -27,8 +29,18 @@ class Turn:
     letters: bytes | Mapping[Party, bytes] = b""
     state: State = field(default=None, repr=False)
     rows: Rows | None = field(default=None, repr=False)
+    contributed: bool = False
     rejected: Mapping[Party, str] = field(default_factory=dict)
     stage: str = ""
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """State how long a letter to the busiest client and its reply are, in bytes."""
+
+    stage: str
+    down: int
+    up: int
 
 
 class SumProtocol(Part):
@@ -42,6 +54,16 @@ class SumProtocol(Part):
         """Names of the stages in order, for ``drop=``, wires and reports."""
         return ("upload",)
 
+    @property
+    def signs(self) -> bool:
+        """Whether clients sign letters, so that each needs an identity and the registry."""
+        return False
+
+    @property
+    def corrupt(self) -> float:
+        """The fraction of the clients that may work with the server, as declared."""
+        return 0.1
+
     def min_survivors(self, n: int) -> int:
         """Return the fewest members in the smallest sum that anybody sees."""
         del n
@@ -50,6 +72,14 @@ class SumProtocol(Part):
     def n_rows(self, n: int) -> int:
         """Return how many rows the aggregator gets from ``n`` clients."""
         return n
+
+    def exchanges(self, plan: Plan, cohort: Cohort) -> "tuple[Exchange, ...]":
+        """Return the letters of the busiest client when nobody drops out, for the plan's bytes.
+
+        Nothing: the plan states no bytes.
+        """
+        del plan, cohort
+        return ()
 
     def reply(self, letter: bytes, vector: Callable[[], Tensor], me: Party, at: At) -> Turn:
         """Take a client's turn. ``vector()`` asks for its update when it is needed."""
@@ -60,8 +90,8 @@ class SumProtocol(Part):
         raise NotImplementedError
 
     def check(self, given: Contract) -> Contract:
-        """Move behind the clients."""
-        return given.but(self, where="rows")
+        """Move behind the clients, where what they did is undone."""
+        return given.but(self, where="rows", form="real")
 
     def plan(self, given: Plan, contract: Contract, public: State) -> Plan:
         """Set the rows that the aggregator gets."""

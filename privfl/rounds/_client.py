@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from privfl.core import Party, ProtocolAbort, State, decode, encode, require
-from privfl.crypto import Stream
+from privfl.core import Party, ProtocolAbort, Registry, State, decode, encode, require
+from privfl.crypto import Identity, Stream
 from privfl.parts import Wrapper
 from privfl.rounds._envelope import Envelope, fields
 from privfl.rounds._line import Line
@@ -26,6 +26,9 @@ def respond(
     update: Update,
     *,
     generator: Stream | None = None,
+    identity: Identity | None = None,
+    registry: Registry | None = None,
+    model: bytes | None = None,
 ) -> tuple[bytes, bytes]:
     """Take a client's turn: a letter and what it kept -> its reply and what it keeps.
 
@@ -39,19 +42,35 @@ def respond(
         kept: what the last turn returned, also across rounds.
         update: asked for ``(vector, scalars)`` when the protocol needs it, and not before.
         generator: randomness of the noise; None is the operating system's.
+        identity: with which this client signs, where the protocol signs.
+        registry: the public keys of all clients, known out of band.
+        model: hash of the weights that this client was sent, see `privfl.core.weights_hash`; an
+            opening that names another is refused. None trusts the opening.
+
+    Guarantees:
+        - Under a protocol that hides updates, a client is counted at most once for one model,
+          unless the pipeline claims privacy: the difference of two sums is an update (rule R16).
 
     Raises:
         ProtocolAbort: where a letter does not fit this client's pipeline, state or session.
+        ValueError: for a protocol that signs, without an identity and a registry.
     """
+    if pipeline.protocol.signs:
+        wanted = f"{pipeline.protocol!r} signs letters: pass identity= and registry="
+        require(identity is not None and registry is not None, wanted, "none")
     memory = dict(fields(decode(kept))) if kept else {}
     envelope = Envelope.read(letter)
+    if envelope.stage not in pipeline.protocol.stages:
+        raise ProtocolAbort("A letter of a stage that this client's protocol does not have")
     if envelope.opening is not None:
         memory = _enter(pipeline, me, envelope, memory)
     if "opening" not in memory:
         raise ProtocolAbort("A letter of a round that was never opened")
     setting = _setting(pipeline, memory["opening"], envelope.session)
-    turn = _Client(setting, me, memory, generator or Stream(), update).turn(envelope)
-    return turn, encode(memory)
+    if model is not None and model != setting.opening.model:
+        raise ProtocolAbort("The server opened the round for another model than it sent")
+    client = _Client(setting, me, memory, generator or Stream(), update, identity, registry)
+    return client.turn(envelope), encode(memory)
 
 
 def _setting(pipeline: Line, opening: State, session: bytes) -> Setting:
@@ -86,7 +105,11 @@ def _enter(
         return {**memory, **fresh}
     if opening.nonce in seen:  # type: ignore[operator]
         raise ProtocolAbort("A session that was used before")
+    contributed = memory.get("contributed", ())
+    if opening.model and opening.model in contributed:  # type: ignore[operator]
+        raise ProtocolAbort("This client has contributed to a sum on this model before (R16)")
     return {
+        "contributed": contributed,
         "seen": (*seen, opening.nonce),  # type: ignore[misc]
         "parts": _settled(pipeline, memory, envelope.outcome),
         "pending": {},
@@ -121,6 +144,8 @@ class _Client:
     memory: dict[Party, State]
     generator: Stream
     update: Update
+    identity: Identity | None
+    registry: Registry | None
 
     def turn(self, envelope: Envelope) -> bytes:
         line, k = self.setting.line, self.setting.line.protocol_at
@@ -128,14 +153,22 @@ class _Client:
         self.memory["turns"] = turns + 1  # a stage may have two exchanges: none draws twice alike
         label = f"client/{self.me}/{turns}/{self.setting.session.hex()}"
         self.generator = self.generator.child(label)
-        at = self.setting.at(k, self.generator, self.memory.get("protocol"))
+        kept = self.memory.get("protocol")
+        at = self.setting.at(k, self.generator, kept, self.identity, self.registry)
         turn = line.protocol.reply(envelope.letter, self.vector, self.me, at)
         self.memory["protocol"] = turn.state
+        if turn.contributed and not self.setting.contract.claims_privacy:
+            self._remember_contribution()
         if turn.rows is not None:
             opened = open_rows(self.setting, turn.rows, {}, self.generator)
             self.memory["release"] = opened.release_state()
         reply = turn.letters if isinstance(turn.letters, bytes) else b""
         return Envelope(envelope.session, envelope.stage, reply).to_bytes()
+
+    def _remember_contribution(self) -> None:
+        models: tuple[State, ...] = self.memory["contributed"]  # type: ignore[assignment]
+        if self.setting.opening.model not in models:  # another pass of the round has said it
+            self.memory["contributed"] = (*models, self.setting.opening.model)
 
     def vector(self) -> Tensor:
         """Run the client half on the update; a later pass starts again at its wrapper."""

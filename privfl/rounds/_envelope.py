@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from privfl.core import ProtocolAbort, State, decode, encode
+from privfl.core._encoding import Blank, size_of
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,11 @@ class Envelope:
     def to_bytes(self) -> bytes:
         """Write the envelope."""
         return encode((self.letter, self.session, self.stage, self.opening, self.outcome))
+
+    @staticmethod
+    def size(session: bytes, stage: str, letter: int, opening: State = None) -> int:
+        """Return the length of an envelope around a letter of ``letter`` bytes."""
+        return size_of((Blank(letter), session, stage, opening, None))
 
     @classmethod
     def read(cls, data: bytes) -> "Envelope":

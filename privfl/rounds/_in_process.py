@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from privfl.core import Party, ProtocolAbort, Rows, State, decode
-from privfl.crypto import Stream
+from privfl.core import Party, ProtocolAbort, Registry, Rows, State, decode
+from privfl.crypto import Identity, Stream
 from privfl.rounds._client import respond
 from privfl.rounds._drive import Wire, drive
 from privfl.rounds._envelope import fields
@@ -44,13 +44,17 @@ def in_process(
         ProtocolAbort: with the first client's own reason where clients aborted.
     """
     generator = generator or Stream()
-    clients = _Clients(line, update_of, generator, rogues or {}, _kept(state))
+    keys = _throwaway_keys(line, opening)
+    registry = Registry({who: key.public for who, key in keys.items()}) if keys else None
+    clients = _Clients(
+        line, update_of, generator, rogues or {}, _kept(state), keys, registry, opening.model
+    )
     aborts: dict[Party, str] = {}
     answers = {who: clients.answer(who) for who in opening.cohort.members}
     deliver = direct(answers, aborts)
     deliver = wrap(deliver) if wrap else deliver
     try:
-        release = drive(Round.open(line, opening, state, generator), deliver)
+        release = drive(Round.open(line, opening, state, generator, registry), deliver)
     except ProtocolAbort as error:
         if not aborts:
             raise
@@ -73,9 +77,13 @@ class _Clients:
         generator: Stream,
         rogues: Mapping[Party, Line],
         kept: Mapping[Party, bytes],
+        keys: Mapping[Party, Identity],
+        registry: Registry | None,
+        model: bytes,
     ) -> None:
         self.line, self.update_of, self.generator = line, update_of, generator
         self.rogues, self.kept = rogues, dict(kept)
+        self.keys, self.registry, self.model = keys, registry, model
 
     def answer(self, who: Party) -> Answer:
         line = self.rogues.get(who, self.line)
@@ -83,11 +91,26 @@ class _Clients:
         def reply(letter: bytes) -> bytes:
             before = self.kept.get(who, b"")
             out, self.kept[who] = respond(
-                line, who, letter, before, lambda: self.update_of(who), generator=self.generator
+                line,
+                who,
+                letter,
+                before,
+                lambda: self.update_of(who),
+                generator=self.generator,
+                identity=self.keys.get(who),
+                registry=self.registry,
+                model=self.model,
             )
             return out
 
         return reply
+
+
+def _throwaway_keys(line: Line, opening: Opening) -> dict[Party, Identity]:
+    """Make an identity for each member of a simulation, where the protocol signs."""
+    if not line.protocol.signs:
+        return {}
+    return {who: Identity.new() for who in opening.cohort.members}
 
 
 def _kept(state: State) -> Mapping[Party, bytes]:

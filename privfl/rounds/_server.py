@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from privfl.core import Party, ProtocolAbort, Rows, State, decode, encode, require
+from privfl.core import Party, ProtocolAbort, Registry, Rows, State, decode, encode, require
 from privfl.crypto import Stream
 from privfl.parts import Turn
 from privfl.rounds._envelope import Envelope, fields
@@ -32,6 +32,8 @@ class Round:
         traffic: bytes to and from each client.
         rejected: whose reply could not be used.
         release: at the end.
+        registry: the public keys of the clients, by which a server tells whose letter is forged;
+            None leaves that to the clients.
     """
 
     setting: Setting
@@ -44,10 +46,16 @@ class Round:
     rejected: Mapping[Party, str] = field(default_factory=dict)
     release: Release | None = None
     generator: Stream = field(default_factory=Stream, repr=False)
+    registry: Registry | None = field(default=None, repr=False)
 
     @classmethod
     def open(
-        cls, line: Line, opening: Opening, state: State = None, generator: Stream | None = None
+        cls,
+        line: Line,
+        opening: Opening,
+        state: State = None,
+        generator: Stream | None = None,
+        registry: Registry | None = None,
     ) -> "Round":
         """Start a round: the first letters are ready.
 
@@ -56,6 +64,7 @@ class Round:
             opening: see `Opening`; its public state is the one of ``state``.
             state: the last release's, or None.
             generator: randomness of the parts behind the protocol; None: the operating system's.
+            registry: the public keys of the clients, where the protocol signs.
 
         Raises:
             ValueError: for the state of another pipeline.
@@ -68,6 +77,7 @@ class Round:
             Setting(line, opening),
             memory={k: memory[k] for k in ("private", "counted") if k in memory},
             generator=generator or Stream(),
+            registry=registry,
         )
         return first._start()
 
@@ -109,15 +119,22 @@ class Round:
         )
 
     @classmethod
-    def from_bytes(cls, line: Line, data: bytes, generator: Stream | None = None) -> "Round":
+    def from_bytes(
+        cls,
+        line: Line,
+        data: bytes,
+        generator: Stream | None = None,
+        registry: Registry | None = None,
+    ) -> "Round":
         """Go on with what `to_bytes` wrote, under the same pipeline."""
         kept = dict(fields(decode(data)))
         setting = Setting(line, Opening.from_state(kept.pop("opening")))
-        return cls(setting, generator=generator or Stream(), **kept)  # type: ignore[arg-type]
+        return cls(setting, generator=generator or Stream(), registry=registry, **kept)  # type: ignore[arg-type]
 
     def _protocol_turn(self, replies: Iterable[tuple[Party, bytes]], state: State) -> Turn:
         line = self.setting.line
-        at = self.setting.at(line.protocol_at, self._randomness("protocol"), state)
+        generator = self._randomness("protocol")
+        at = self.setting.at(line.protocol_at, generator, state, registry=self.registry)
         return line.protocol.collect(replies, at)
 
     def _randomness(self, label: str) -> Stream:

@@ -3,8 +3,18 @@
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from privfl.core import At, Cohort, CompositionError, Contract, Plan, PlanError, State
-from privfl.crypto import Stream
+from privfl.core import (
+    At,
+    Cohort,
+    CompositionError,
+    Contract,
+    Plan,
+    PlanError,
+    Registry,
+    State,
+)
+from privfl.crypto import Identity, Stream
+from privfl.rounds._envelope import Envelope
 from privfl.rounds._line import Line
 from privfl.rounds._opening import Opening
 
@@ -52,10 +62,23 @@ class Setting:
             plans.append(after)
         return tuple(plans)
 
-    @property
+    @cached_property
     def plan(self) -> Plan:
-        """The plan of the release."""
-        return self.plans[-1]
+        """The plan of the release, with the bytes of the busiest client's letters."""
+        up, down = self._traffic()
+        return self.plans[-1].but(bytes_up=up, bytes_down=down)
+
+    def _traffic(self) -> tuple[int, int]:
+        """Add up a client's letters, in envelopes, of one pass in which nobody drops out."""
+        k = self.line.protocol_at
+        exchanges = self.line.protocol.exchanges(self.plans[k], self.opening.cohort)
+        up = sum(Envelope.size(self.session, x.stage, x.up) for x in exchanges)
+        openings = [self.opening.to_state() if k == 0 else None for k in range(len(exchanges))]
+        down = [
+            Envelope.size(self.session, x.stage, x.down, opening)
+            for x, opening in zip(exchanges, openings, strict=True)
+        ]
+        return up, sum(down)
 
     @property
     def contract(self) -> Contract:
@@ -72,7 +95,14 @@ class Setting:
         """The hash that no two sums share."""
         return self.opening.session
 
-    def at(self, k: int, generator: Stream, state: State = None) -> At:
+    def at(
+        self,
+        k: int,
+        generator: Stream,
+        state: State = None,
+        identity: Identity | None = None,
+        registry: Registry | None = None,
+    ) -> At:
         """Return what part ``k`` may know."""
         return At(
             cohort=self.present if k == self.line.protocol_at else self.opening.cohort,
@@ -81,9 +111,12 @@ class Setting:
             round=self.opening.round,
             pass_index=self.opening.pass_index,
             session=self.session,
+            model=self.opening.model,
             public=self.opening.public.get(k),
             state=state,
             generator=generator,
+            identity=identity,
+            registry=registry,
         )
 
 

@@ -14,7 +14,7 @@ from parts_for_tests import MaskedSum
 from privfl import Pipeline, PlanError
 from privfl.core import SERVER, Cohort, ProtocolAbort, decode, encode
 from privfl.parts import Grouped, Plain, Turn
-from privfl.parts._grouped import _Draw
+from privfl.parts._draw import Draw
 from privfl.rounds import Round, tampering
 from privfl.rounds._envelope import Envelope
 from rounds_for_tests import Clients, opened, through_bytes, whole_numbers
@@ -51,7 +51,7 @@ def test_every_member_is_in_one_of_the_planned_groups(n, size):
         return
     at = Round.open(LINE, opened(LINE, Clients(LINE, torch.ones(n, 1)))).setting.at(0, None)
     coins = {who: secrets.token_bytes(32) for who in range(n)}
-    groups = _Draw.of(coins, size, at).groups
+    groups = Draw.of(coins, size, at).groups
     assert len(groups) == n // size == Grouped(Plain(), size=size).n_rows(n)
     assert sorted(who for group in groups for who in group) == list(range(n))
     assert all(len(group) >= size for group in groups)
@@ -71,7 +71,7 @@ def test_a_pair_is_together_as_often_as_chance_has_it():
     together = 0
     for _ in range(1500):
         coins = {who: secrets.token_bytes(32) for who in range(8)}
-        together += (0, 1) in _Draw.of(coins, 2, at).groups
+        together += (0, 1) in Draw.of(coins, 2, at).groups
     p = 1 / 7
     assert abs(together - 1500 * p) < 5 * (1500 * p * (1 - p)) ** 0.5
 
@@ -80,14 +80,14 @@ def test_names_and_order_of_arrival_do_not_matter():
     at = Round.open(LINE, opened(LINE, Clients(LINE, torch.ones(6, 1)))).setting.at(0, None)
     coins = {who: secrets.token_bytes(32) for who in range(6)}
     shuffled = dict(random.Random(1).sample(list(coins.items()), 6))
-    assert _Draw.of(coins, 2, at).groups == _Draw.of(shuffled, 2, at).groups
+    assert Draw.of(coins, 2, at).groups == Draw.of(shuffled, 2, at).groups
 
 
 def test_every_coin_moves_the_draw():
     at = Round.open(LINE, opened(LINE, Clients(LINE, torch.ones(6, 1)))).setting.at(0, None)
     coins = {who: secrets.token_bytes(32) for who in range(6)}
-    roots = {_Draw.of(coins | {who: bytes(32)}, 2, at).root for who in range(6)}
-    assert len(roots | {_Draw.of(coins, 2, at).root}) == 7
+    roots = {Draw.of(coins | {who: bytes(32)}, 2, at).root for who in range(6)}
+    assert len(roots | {Draw.of(coins, 2, at).root}) == 7
 
 
 def test_too_few_clients_for_a_group_are_refused_before_anybody_trains():
@@ -257,7 +257,7 @@ class PickedByServer(Grouped):
         victim, corrupt = 0, {4, 5}
         for attempt in range(10_000):
             coins[5] = hashlib.sha256(attempt.to_bytes(4, "big")).digest()
-            draw = _Draw.of(coins, self.size, at)
+            draw = Draw.of(coins, self.size, at)
             if set(draw.groups[draw.group_of(victim)]) - {victim} <= corrupt:
                 break
         groups = {k: self.inner.collect((), draw.within(k, None)) for k in range(len(draw.groups))}
@@ -271,7 +271,7 @@ class PickedAndBelieved(PickedByServer):
 
     def _reply_inside(self, what, kept, vector, me, at) -> Turn:
         given = kept.get("coins") or what["coins"]
-        draw = _Draw.of(given, self.size, at)
+        draw = Draw.of(given, self.size, at)
         at = draw.within(draw.group_of(me), kept.get("inner"))
         turn = self.inner.reply(what["inner"], vector, me, at)
         return replace(turn, state={**kept, "coins": given, "inner": turn.state})
