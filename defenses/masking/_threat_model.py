@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from privfl.core import require, require_count
 from privfl.defenses.masking._risk import fails, risk
+from privfl.parts._mates import count_of
 
 COMPLETE_UP_TO = 100  # clients: up to here everybody is everybody's neighbour unless told otherwise
 SECURITY = 40  # bits: on one graph nobody is opened but with a chance of 2^-40
@@ -139,7 +140,7 @@ def smallest_graph(
 def _count(name: str, fraction: float, n: int) -> int:
     number = isinstance(fraction, int | float) and not isinstance(fraction, bool)
     require(number and 0 <= fraction < 1, f"{name} must be at least 0 and below 1", repr(fraction))
-    return math.floor(fraction * n * (1 + 1e-12))  # .29 * 100 is 28.999999999999996
+    return count_of(fraction, n)
 
 
 def _graph(

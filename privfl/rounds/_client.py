@@ -100,6 +100,8 @@ def _enter(
         "asked": False,
     }
     if opening.pass_index:
+        if opening.pass_index >= pipeline.passes:
+            raise ProtocolAbort("A pass more than this client's pipeline has")
         if not opening.follows(memory.get("opening")):
             raise ProtocolAbort("A pass that does not follow this client's last one")
         return {**memory, **fresh}

@@ -128,6 +128,11 @@ class Line:
         return self.lowered[: self.protocol_at]  # type: ignore[return-value]
 
     @property
+    def passes(self) -> int:
+        """How many sums a round makes."""
+        return max((part.passes for part in self.client_half), default=1)
+
+    @property
     def remembers(self) -> bool:
         """Whether some wrapper keeps a private state in the clients."""
         return any(part.remembers for part in self.client_half)

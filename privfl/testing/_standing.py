@@ -10,6 +10,7 @@ from privfl.crypto import Stream
 from privfl.defenses.dp import Clip
 from privfl.parts import Mean, Part, Wrapper
 from privfl.rounds import Line, Opening, Setting
+from privfl.rounds._apply import apply_part
 
 _TAIL = (Scalar("loss", bound=10.0, share=0.1),)  # so that there is a tail to leave alone
 _N_CLIENTS = 4
@@ -21,7 +22,7 @@ class Standing:
 
     Attributes:
         setting, place: the round's public facts and the wrapper's place in line.
-        x: what arrives: body and declared scalars, (dim,) float64.
+        x: what is sent on the way there: body and declared scalars, (dim,) float64.
         seed: of the randomness that the wrapper gets.
     """
 
@@ -63,10 +64,18 @@ class Standing:
 
     def apply(self, part: Wrapper) -> Tensor:
         """Apply the wrapper as the round does: without the tail, unless it covers that."""
+        x = self.arrived()
         if part.covers_scalars:
-            return part.apply(self.x, self.at())
+            return part.apply(x, self.at())
         body = self.setting.plans[self.place].body
-        return torch.cat([part.apply(self.x[:body], self.at()), self.x[body:]])
+        return torch.cat([part.apply(x[:body], self.at()), x[body:]])
+
+    def arrived(self) -> Tensor:
+        """Return what the parts in front make of ``x``: their bounds hold of it."""
+        x, line = self.x, self.setting.line
+        for k, part in enumerate(line.client_half[: self.place]):
+            x = apply_part(part, x, self.setting.at(k, Stream.replay(self.seed)))
+        return x
 
     def undo(self, part: Wrapper, made: Tensor) -> Rows:
         """Undo one opened sum (d',), as the opener does."""

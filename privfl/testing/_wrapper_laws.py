@@ -64,7 +64,8 @@ def non_finite_update_does_not_raise(part: Wrapper, standing: Standing) -> None:
 
 def bound_is_kept(part: Wrapper, standing: Standing) -> None:
     """What the plan says of norm and peak is what the accountant relies on (rule R4)."""
-    plan, made = standing.behind, standing.apply(part).double()
+    plan = standing.behind
+    made = standing.apply(part).double() * (plan.step or 1.0)
     norm, peak = float(torch.linalg.vector_norm(made)), float(made.abs().max())
     demand(norm <= plan.bound * (1 + 1e-6), f"norm {norm:.6g} above the planned {plan.bound:.6g}")
     demand(peak <= plan.peak * (1 + 1e-6), f"peak {peak:.6g} above the planned {plan.peak:.6g}")

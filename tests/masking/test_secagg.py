@@ -168,6 +168,7 @@ def test_explain_says_what_groups_buy_and_cost():
     )
     assert "200 groups bear 99 attackers" in said
     assert "holds at least 3 updates, 3 of honest clients" in said
+    assert "more of them than its sum bears (0) with a chance of 0.34 a round" in said
 
 
 # refusals

@@ -15,7 +15,7 @@ from oracles.ring_cuts import cut_out, near, opened_alone
 from privfl.defenses.masking._hypergeometric import log2_tail
 from privfl.defenses.masking._risk import exposed, fails, separated
 from privfl.defenses.masking._threat_model import Safety, safety, smallest_graph
-from privfl.parts._mates import all_mates_corrupt
+from privfl.parts._mates import mates_corrupt
 
 # (corrupt, dropped) in percent, and the (k, t) of a semi-honest server: 2^-40 and 2^-30
 FRACTIONS = [(5, 5), (10, 10), (20, 10), (33, 10)]
@@ -57,14 +57,14 @@ def test_a_tail_too_small_for_a_float_has_a_logarithm():
 
 @pytest.mark.parametrize(("size", "bits"), [(5, -13), (8, -23), (16, -51)])
 def test_all_mates_of_an_honest_member_are_corrupt_as_rarely_as_computed(size, bits):
-    chance = all_mates_corrupt(1000, size, 100)
+    chance = mates_corrupt(1000, size, 100, size - 1)
     assert chance == pytest.approx(float(tail(999, 100, size - 1, size - 1)), rel=1e-9)
     assert math.trunc(math.log2(chance)) == bits
 
 
 def test_groups_of_five_expose_86_client_rounds_in_a_thousand():
-    assert 900 * 1000 * all_mates_corrupt(1000, 5, 100) == pytest.approx(86, abs=0.5)
-    assert all_mates_corrupt(1000, 5, 3) == 0
+    assert 900 * 1000 * mates_corrupt(1000, 5, 100, 4) == pytest.approx(86, abs=0.5)
+    assert mates_corrupt(1000, 5, 3, 4) == 0
 
 
 @pytest.mark.parametrize(("n", "pairs"), SEMI_HONEST.items())

@@ -1,6 +1,7 @@
 """A client is in one hidden sum on one model, and only on the model that it was sent."""
 
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 import torch
@@ -105,3 +106,13 @@ def test_a_protocol_that_signs_asks_for_an_identity_and_a_registry():
     first = Round.open(line, opened(line, clients)).letters[0]
     with pytest.raises(ValueError, match="pass identity= and registry="):
         respond(line, 0, first, b"", lambda: (torch.ones(3), {}))
+
+
+def test_a_pass_that_the_pipeline_does_not_have_is_refused():
+    line = HIDDEN[0]
+    clients = Clients(line, torch.eye(4))
+    opening = opened(line, clients, model=MODEL)
+    drive(Round.open(line, opening, registry=clients.registry), clients.wire())
+    again = Round.open(line, replace(opening, pass_index=1)).letters[0]
+    with pytest.raises(ProtocolAbort, match="A pass more than this client's pipeline has"):
+        clients.answer(0, again)
