@@ -19,6 +19,7 @@ from privfl.core import (
     Model,
     Party,
     Plan,
+    Registry,
     Reservation,
     Scalar,
     State,
@@ -28,7 +29,7 @@ from privfl.core import (
     require_count,
     require_matrix,
 )
-from privfl.crypto import Stream
+from privfl.crypto import Identity, Stream
 from privfl.explain import Explanation, explain
 from privfl.parts._weigh import COUNT
 from privfl.rounds import (
@@ -40,6 +41,7 @@ from privfl.rounds import (
     dropping,
     in_process,
     on_device_of,
+    throwaway_keys,
 )
 from privfl.sampling import Everybody, Sampling, amplified
 from privfl.views import Tape, Transcript
@@ -169,6 +171,7 @@ class Pipeline(Line):
             deliver = tape.recording(deliver) if transcript else deliver
             return dropping(deliver, drop, self.protocol.stages) if drop else deliver
 
+        identities = throwaway_keys(self, opening)
         release = in_process(
             self,
             opening,
@@ -177,8 +180,9 @@ class Pipeline(Line):
             wrap=wrap,
             generator=Stream.of(generator),
             rogues=rogues,
+            identities=identities,
         )
-        return self._with_transcript(release, tape) if transcript else release
+        return self._with_transcript(release, tape, identities) if transcript else release
 
     def average(
         self,
@@ -374,7 +378,9 @@ class Pipeline(Line):
                 "Use Federation, or leave the Trainer out",
             )
 
-    def _with_transcript(self, release: Release, tape: Tape) -> Release:
+    def _with_transcript(
+        self, release: Release, tape: Tape, identities: Mapping[Party, Identity]
+    ) -> Release:
         states = dict(cast("Mapping[Party, State]", release.state))
         clients = states.pop("clients")
         server = self.contract.opener == "server"
@@ -384,6 +390,9 @@ class Pipeline(Line):
             openers=frozenset({SERVER} if server else release.survivors),
             release=release.update,
             states={SERVER: states, **cast("Mapping[Party, State]", clients)},
+            pipeline=self,
+            survivors=release.survivors,
+            registry=Registry({who: key.public for who, key in identities.items()}),
         )
         return replace(release, transcript=transcript)
 

@@ -13,6 +13,10 @@ class Poisoning(ABC):
 
     Attributes:
         n_byzantine: how many clients attack; they stand together.
+
+    >>> from privfl.attacks.poisoning import SignFlip
+    >>> SignFlip(5.0, n_byzantine=2).strength(n=10)
+    'scale 5'
     """
 
     n_byzantine: int
@@ -27,7 +31,12 @@ class Poisoning(ABC):
 
 
 class DataPoisoning(Poisoning):
-    """Train on other labels, and obey otherwise."""
+    """Train on other labels, and obey otherwise.
+
+    >>> from privfl.attacks.poisoning import LabelFlip
+    >>> LabelFlip(n_byzantine=1).poison(torch.tensor([0, 3])).tolist()
+    [9, 6]
+    """
 
     @abstractmethod
     def poison(self, labels: Tensor) -> Tensor:

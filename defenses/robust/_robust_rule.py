@@ -22,6 +22,11 @@ class RobustRule(Aggregator):
     Attributes:
         n_byzantine: how many rows may be anything. It counts rows: clients, or groups of them.
         equivariant: whether ``F(a * x + b) = a * F(x) + b``, where no choice is tied.
+
+    >>> from privfl.defenses.robust import TrimmedMean
+    >>> rule: RobustRule = TrimmedMean(n_byzantine=1)
+    >>> rule.min_rows, rule.equivariant
+    (3, True)
     """
 
     n_byzantine: int

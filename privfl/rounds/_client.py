@@ -102,9 +102,11 @@ def _enter(
     if opening.pass_index:
         if opening.pass_index >= pipeline.passes:
             raise ProtocolAbort("A pass more than this client's pipeline has")
-        if not opening.follows(memory.get("opening")):
+        if "entrance" not in memory or not opening.follows(memory.get("opening")):
             raise ProtocolAbort("A pass that does not follow this client's last one")
         return {**memory, **fresh}
+    if opening.present != opening.cohort.members:
+        raise ProtocolAbort("A round that opens with a part of its cohort")
     if opening.nonce in seen:  # type: ignore[operator]
         raise ProtocolAbort("A session that was used before")
     contributed = memory.get("contributed", ())

@@ -28,6 +28,7 @@ def in_process(
     wrap: Callable[[Wire], Wire] | None = None,
     generator: Stream | None = None,
     rogues: Mapping[Party, Line] | None = None,
+    identities: Mapping[Party, Identity] | None = None,
 ) -> Release:
     """Run both sides of a round in this process, through the same letters as anywhere.
 
@@ -39,12 +40,13 @@ def in_process(
         wrap: puts wires around the direct one (dropping, tampering, recording).
         generator: randomness of all noise; None is the operating system's.
         rogues: clients that run another pipeline than they should.
+        identities: with which clients sign; None makes them for this round.
 
     Raises:
         ProtocolAbort: with the first client's own reason where clients aborted.
     """
     generator = generator or Stream()
-    keys = _throwaway_keys(line, opening)
+    keys = throwaway_keys(line, opening) if identities is None else identities
     registry = Registry({who: key.public for who, key in keys.items()}) if keys else None
     clients = _Clients(
         line, update_of, generator, rogues or {}, _kept(state), keys, registry, opening.model
@@ -106,7 +108,7 @@ class _Clients:
         return reply
 
 
-def _throwaway_keys(line: Line, opening: Opening) -> dict[Party, Identity]:
+def throwaway_keys(line: Line, opening: Opening) -> dict[Party, Identity]:
     """Make an identity for each member of a simulation, where the protocol signs."""
     if not line.protocol.signs:
         return {}

@@ -145,11 +145,13 @@ class Round:
 
     def _sent(self, turn: Turn, *, first: bool) -> "Round":
         session, opening = self.setting.session, self.setting.opening.to_state() if first else None
+        present = set(self.setting.opening.present)  # who left in a pass before is not asked again
         letters = {
             who: Envelope(
                 session, turn.stage, letter, opening, self._outcome(who) if first else None
             ).to_bytes()
             for who, letter in turn.letters.items()  # type: ignore[union-attr]
+            if who in present
         }
         traffic = {**self.traffic}
         for who, letter in letters.items():

@@ -86,11 +86,6 @@ class Setting:
         return self.contracts[-1]
 
     @cached_property
-    def present(self) -> Cohort:
-        """The members who are still there in this pass."""
-        return self.opening.cohort.only(self.opening.present)
-
-    @cached_property
     def session(self) -> bytes:
         """The hash that no two sums share."""
         return self.opening.session
@@ -105,7 +100,7 @@ class Setting:
     ) -> At:
         """Return what part ``k`` may know."""
         return At(
-            cohort=self.present if k == self.line.protocol_at else self.opening.cohort,
+            cohort=self.opening.cohort,
             plan=self.plans[k],
             contract=self.contracts[k],
             round=self.opening.round,

@@ -7,10 +7,9 @@ from importlib import import_module
 
 import pytest
 
-import privfl
+from guards.test_rings import MODULES
 
-MODULES = ["privfl", *sorted(m.name for m in pkgutil.walk_packages(privfl.__path__, "privfl."))]
-PACKAGES = [name for name in MODULES if hasattr(import_module(name), "__path__")]
+PACKAGES = sorted(name for name, path in MODULES.items() if path.name == "__init__.py")
 # What is written into a pipeline, a duel or a loop; elsewhere the package's own example will do.
 SHOWN = ("privfl", "privfl.attacks", "privfl.data", "privfl.defenses")
 PUBLIC = [(name, word) for name in PACKAGES for word in getattr(import_module(name), "__all__", [])]

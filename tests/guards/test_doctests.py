@@ -1,18 +1,16 @@
 """Every example in the product runs."""
 
 import doctest
-import pkgutil
 from importlib import import_module
 
 import pytest
 
-import privfl
+from guards.test_rings import MODULES
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-MODULES = ["privfl", *sorted(m.name for m in pkgutil.walk_packages(privfl.__path__, "privfl."))]
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", sorted(MODULES))
 def test_the_examples_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # what an example writes stays out of the clone
     result = doctest.testmod(import_module(name), optionflags=FLAGS)
