@@ -75,7 +75,7 @@ class ServerSide:
         return cast("bytes", self._kept[name])
 
     def _going(self, stage: str, after: str, letters: Mapping[Party, bytes], **kept: State) -> Turn:
-        state = {**self._kept, **kept, "after": after}
+        state = {**self._kept, **cast("Mapping[Party, State]", kept), "after": after}
         return Turn(letters, state, rejected=self.rejected, stage=stage)
 
     def _after_advertise(self, replies: Replies) -> Turn:
