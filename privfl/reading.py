@@ -31,10 +31,10 @@ def read_pipeline(text: str) -> Pipeline:
 
 
 def _parts() -> Known:
-    from privfl import parts, sampling
-    from privfl.defenses import dp, robust
+    from privfl import compression, parts, sampling
+    from privfl.defenses import dp, masking, robust
 
-    rooms = (parts, dp, robust, sampling)
+    rooms = (parts, compression, dp, masking, robust, sampling)
     names = {name: getattr(room, name) for room in rooms for name in room.__all__}
     kinds = (Part, sampling.Sampling)
     known = {k: v for k, v in names.items() if isinstance(v, type) and issubclass(v, kinds)}

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import ClassVar
 
 from privfl.core._encoding import Party, encode
@@ -70,8 +71,7 @@ class Advertisement:
 
     def signed_text(self, who: Party, occasion: Occasion) -> bytes:
         """Return what ``who`` signs: its keys, and the session, config and model they are for."""
-        keys = (self.mask_key, self.box_key, self.commitment)
-        return occasion.text("advertisement", who, *keys)
+        return _text(occasion, who, self.mask_key, self.box_key, self.commitment)
 
     def is_signed_by(self, who: Party, occasion: Occasion, registry: Registry) -> bool:
         """Tell whether ``who`` signed this for this sum."""
@@ -92,6 +92,11 @@ class Advertisement:
         if len(data) != cls.SIZE:
             raise ProtocolAbort(f"An advertisement of {len(data)} bytes, it has {cls.SIZE}")
         return cls(data[:32], data[32:64], data[64:96], data[96:])
+
+
+@lru_cache(maxsize=4096)  # public; in one process n clients check the same n advertisements
+def _text(occasion: Occasion, who: Party, *keys: bytes) -> bytes:
+    return occasion.text("advertisement", who, *keys)
 
 
 def commitment_to(seed: bytes) -> bytes:

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from privfl.core._advertisement import Advertisement, Occasion
 from privfl.core._encoding import Party, encode
@@ -44,15 +44,6 @@ class Roll:
         return cls(occasion, members, neighbors, keys, root)
 
     @cached_property
-    def _ring(self) -> tuple[Party, ...]:
-        """The members around a ring, in an order that the root draws."""
-
-        def drawn(who: Party) -> bytes:
-            return hashlib.sha256(self.root + encode(who)).digest()
-
-        return tuple(sorted(self.members, key=drawn))
-
-    @cached_property
     def _place(self) -> Mapping[Party, int]:
         return {who: k for k, who in enumerate(self.members)}
 
@@ -65,8 +56,9 @@ class Roll:
         n, half = len(self.members), self.neighbors // 2
         if self.neighbors >= n - 1:
             return tuple(member for member in self.members if member != who)
-        place = self._ring.index(who)
-        near = {self._ring[(place + step) % n] for step in range(-half, half + 1)} - {who}
+        around, places = _ring(self.root, self.members)
+        place = places[who]
+        near = {around[(place + step) % n] for step in range(-half, half + 1)} - {who}
         return tuple(sorted(near, key=self._place.__getitem__))
 
     def point_of(self, who: Party) -> int:
@@ -104,3 +96,10 @@ class Roll:
     def edges_text(self, who: Party, edges: bytes) -> bytes:
         """Return what ``who`` signs to say with which neighbours it masked."""
         return self.occasion.text("edges", self.root, who, edges)
+
+
+@lru_cache(maxsize=16)  # public, and the same at every turn of every client of a sum
+def _ring(root: bytes, members: tuple[Party, ...]) -> tuple[tuple[Party, ...], Mapping[Party, int]]:
+    """Put the members around a ring, in an order that the root draws, and say who is where."""
+    around = tuple(sorted(members, key=lambda who: hashlib.sha256(root + encode(who)).digest()))
+    return around, {who: place for place, who in enumerate(around)}

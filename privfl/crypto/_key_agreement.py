@@ -1,5 +1,7 @@
 """Two parties, one secret: X25519, and HKDF to make keys of what comes out."""
 
+from functools import lru_cache
+
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -68,6 +70,7 @@ def derive(secret: bytes, info: bytes, length: int = 32, *, salt: bytes = b"") -
     return HKDF(SHA256(), length, salt or None, info).derive(secret)
 
 
+@lru_cache(maxsize=2)  # a client agrees with all its peers under one key, and then goes on
 def _private(seed: bytes) -> X25519PrivateKey:
     require_length("seed", seed, 32)
     return X25519PrivateKey.from_private_bytes(seed)
