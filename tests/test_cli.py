@@ -9,7 +9,9 @@ from typer.testing import CliRunner
 
 from privfl import Pipeline
 from privfl.cli import app
+from privfl.compression import Quantize
 from privfl.defenses.dp import Clip, LocalGaussianNoise
+from privfl.defenses.masking import SecAgg
 from privfl.defenses.robust import NNM, Krum
 from privfl.parts import Grouped, Mean, Plain
 from privfl.reading import read_pipeline
@@ -68,6 +70,8 @@ def test_what_is_no_pipeline_exits_with_two(text: str) -> None:
         Pipeline(Clip(1.0), LocalGaussianNoise(0.1, relation="replace-one"), Mean()),
         Pipeline(Grouped(Plain(), size=3), NNM(Krum(n_byzantine=1))),
         Pipeline(Clip(0.5), accepting={"uniform_weights"}),
+        Pipeline(Clip(1.0), Quantize(12), SecAgg(threshold=7, corrupt=0.2)),
+        Pipeline(Clip(1.0), Grouped(SecAgg(), size=5), NNM(Krum(n_byzantine=1))),
     ],
 )
 def test_what_repr_writes_is_read_again(pipeline: Pipeline) -> None:
