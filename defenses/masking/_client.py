@@ -14,6 +14,7 @@ from privfl.core import Advertisement, At, Party, ProtocolAbort, Registry, State
 from privfl.core._advertisement import SEED_BYTES, Secrets
 from privfl.core._masking_letters import (
     BOX_BYTES,
+    HEAD_BYTES,
     SHARE_BYTES,
     SIGNATURE_BYTES,
     UNKNOWN_SHARE,
@@ -33,7 +34,6 @@ from privfl.defenses.masking._sum import MaskedSum
 from privfl.parts import Turn
 
 Kind = TypeVar("Kind", bound=Letter)
-HEAD_BYTES = 512  # of a letter, besides what is counted
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from privfl.core import Advertisement, At, Party, ProtocolAbort, Rows, State
 from privfl.core._advertisement import SEED_BYTES, commitment_to
 from privfl.core._masking_letters import (
     BOX_BYTES,
+    HEAD_BYTES,
     SHARE_BYTES,
     SIGNATURE_BYTES,
     UNKNOWN_SHARE,
@@ -38,7 +39,6 @@ from privfl.crypto import (
 from privfl.defenses.masking._sum import MaskedSum
 from privfl.parts import Replies, Turn
 
-HEAD_BYTES = 512
 _SIGNED = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 Words = np.ndarray[tuple[int], np.dtype[np.unsignedinteger]]
 

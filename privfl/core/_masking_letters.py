@@ -9,6 +9,7 @@ from privfl.core._errors import ProtocolAbort
 BOX_BYTES = 94  # a nonce of 12, two shares of 33, a tag of 16
 SHARE_BYTES = 33
 SIGNATURE_BYTES = 64
+HEAD_BYTES = 512  # the most of a letter besides what it carries
 UNKNOWN_SHARE = b"\xff" * SHARE_BYTES  # above the prime: in place of a share whose box did not open
 
 

@@ -48,8 +48,9 @@ def respond(
             opening that names another is refused. None trusts the opening.
 
     Guarantees:
-        - Under a protocol that hides updates, a client is counted at most once for one model,
-          unless the pipeline claims privacy: the difference of two sums is an update (rule R16).
+        - Under a protocol that hides updates, who took part to the end of one sum on a model
+          takes part in no other, unless the pipeline claims privacy: the difference of two sums
+          is an update (rule R16). It needs the model's hash.
 
     Raises:
         ProtocolAbort: where a letter does not fit this client's pipeline, state or session.

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from masking.rounds_that_lose import EXACT
 from privfl import Pipeline, ProtocolAbort
-from privfl.core import SERVER, encode
+from privfl.core import SERVER, decode, encode
 from privfl.core._masking_letters import Advertise, Mask, Masked, Share, Sign, Unmask
+from privfl.crypto import Identity, Stream
 from privfl.defenses.masking import SecAgg
+from privfl.parts import Grouped, Mean
 from privfl.rounds import Round, respond, tampering
 from privfl.rounds._envelope import Envelope
 from rounds_for_tests import Clients, opened, through_bytes, whole_numbers
@@ -191,3 +193,70 @@ def test_a_letter_reads_what_it_wrote_and_nothing_else(kind):
     if parts:
         with pytest.raises(ProtocolAbort, match="another kind"):
             kind.read(numbers, 1000)
+
+
+def test_a_vector_changed_on_its_way_is_rejected_by_name_and_not_summed():
+    def change(letter):
+        found = Masked.read(letter, 1 << 16)
+        words = bytes([found.words[0] ^ 1]) + found.words[1:]
+        return Masked(words, found.edges, found.signature, found.seal).to_bytes()
+
+    release = run_tampered(LINE, UPDATES, inside(change), 2, 1, to_client=False)
+    assert release.rejected == {1: "a vector that its sender did not sign"}
+    assert torch.equal(release.opened.sums[0].double(), UPDATES[[0, 2, 3]].sum(dim=0))
+
+
+def test_a_seeded_client_draws_the_keys_of_its_masks_from_the_system_all_the_same():
+    letter, _ = SEEN[0]
+    keys = {"identity": CLIENTS.keys[1], "registry": CLIENTS.registry}
+    sent = [
+        respond(LINE, 1, letter, b"", lambda: (UPDATES[1], {}), generator=Stream.replay(4), **keys)
+        for _ in range(2)
+    ]
+    first, second = (Envelope.read(reply).letter for reply, _ in sent)
+    assert len(first) == 160
+    assert all(first[at : at + 32] != second[at : at + 32] for at in (0, 32, 64))
+
+
+GROUPS = Pipeline(*EXACT, Grouped(SecAgg(), size=2), Mean())
+
+
+def forged_commitment(identity=None):
+    """A commitment to a coin of somebody's choice, signed by a stranger or by nobody."""
+    made = bytes(32)
+    return made + (identity.sign(made) if identity else bytes(64))
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_a_commitment_that_its_client_did_not_sign_is_refused_by_the_others(signed):
+    clients = Clients(GROUPS, UPDATES)
+    stranger = Identity.new() if signed else None
+
+    def tamper(sender, receiver, letter):
+        what = decode(Envelope.read(letter).letter)
+        if receiver == 0 and isinstance(what, dict) and "commitments" in what:
+            forged = {**what["commitments"], 3: forged_commitment(stranger)}
+            return inside(lambda _: encode({**what, "commitments": forged}))(letter)
+        return letter
+
+    aborts = {}
+    round_ = Round.open(GROUPS, opened(GROUPS, clients), registry=clients.registry)
+    with pytest.raises(ProtocolAbort):
+        through_bytes(round_, tampering(clients.wire(aborts), tamper))
+    assert aborts[0] == "Client 3 did not sign its commitment to a coin"
+
+
+def test_a_server_rejects_a_commitment_that_is_not_signed():
+    updates = whole_numbers(5, 3)
+    clients = Clients(GROUPS, updates)
+
+    def tamper(sender, receiver, letter):
+        found = decode(Envelope.read(letter).letter) if sender == 4 else None
+        if isinstance(found, bytes) and len(found) == 96:
+            return inside(lambda _: encode(forged_commitment()))(letter)
+        return letter
+
+    round_ = Round.open(GROUPS, opened(GROUPS, clients), registry=clients.registry)
+    release = through_bytes(round_, tampering(clients.wire(), tamper))
+    assert set(release.survivors) == {0, 1, 2, 3}
+    assert release.rejected[4] == "Client 4 did not sign its commitment to a coin"

@@ -153,6 +153,13 @@ def test_group_sums_go_to_a_rule_and_an_attacker_spoils_one():
     assert torch.allclose(release.update, torch.full((4,), 0.1), atol=1e-4)
 
 
+def test_the_ring_of_a_group_holds_the_largest_that_is_drawn():
+    shield = Pipeline(Clip(1.0), Grouped(SecAgg(), size=5), Mean())
+    updates = torch.zeros(9, 2)
+    updates[:, 0] = 1.0  # one group of nine
+    assert torch.allclose(shield.aggregate(updates).update, updates[0], atol=1e-4)
+
+
 def test_a_group_below_its_fewest_survivors_is_withheld_whole():
     shield = Pipeline(Clip(1.0), Grouped(SecAgg(threshold=5), size=5), Mean())
     release = shield.aggregate(torch.ones(20, 2), drop={0: "mask"})
