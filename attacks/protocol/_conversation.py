@@ -1,6 +1,5 @@
 """A server's end of a masked sum, letter by letter: who is told what is up to the attack."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -10,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from privfl.core import Occasion, Party, encode
+from privfl.core import Occasion, Party
 from privfl.core._masking_letters import Letter, Masked
 from privfl.core._roll import Roll
 from privfl.crypto import MaskKey, Stream, add_masks, packed_size, unpack, word_type
@@ -98,9 +97,15 @@ class Conversation:
     def occasion(self) -> Occasion:
         """What keys and signatures are bound to."""
         rests_on = self.numbers
-        numbers = (rests_on.threshold, rests_on.neighbors, rests_on.quorum, self.bits, self.dim)
-        config = hashlib.sha256(encode(numbers)).digest()
-        return Occasion(self.opening.session, config, self.opening.model)
+        return Occasion.of(
+            self.opening.session,
+            self.opening.model,
+            threshold=rests_on.threshold,
+            neighbors=rests_on.neighbors,
+            quorum=rests_on.quorum,
+            bits=self.bits,
+            dim=self.dim,
+        )
 
     def words(self, masked: Masked) -> Words:
         """Unpack a masked vector: -> (d,) words."""

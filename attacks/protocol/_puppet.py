@@ -35,8 +35,7 @@ class Puppet:
 
     def boxes(self, roll: Roll) -> dict[Party, bytes]:
         """Send each neighbour a box that nobody opens: its secrets need no shares."""
-        peers = roll.neighbors_of(self.who)
-        return {peer: system.token_bytes(BOX_BYTES) for peer in peers if peer in roll.keys}
+        return {peer: system.token_bytes(BOX_BYTES) for peer in roll.peers_of(self.who)}
 
     def masked(self, roll: Roll, senders: Collection[Party]) -> Masked:
         """Send no vector, but sign that it masked one with ``senders``."""

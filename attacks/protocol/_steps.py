@@ -8,6 +8,7 @@ from privfl.attacks.protocol._conversation import Conversation
 from privfl.attacks.protocol._puppet import Puppet
 from privfl.attacks.protocol._seeds import MASK, SELF, Gathered
 from privfl.core import Advertisement, Party
+from privfl.core._advertisement import write_advertisements
 from privfl.core._masking_letters import (
     BOX_BYTES,
     Advertise,
@@ -82,7 +83,7 @@ class Steps:
     def share(self, to: Iterable[Party] | None = None) -> None:
         """Relay the roll and take the boxes; those for puppets are opened."""
         keys, members = self.roll.keys, self.talk.members
-        blob = b"".join(keys[who].to_bytes() for who in members if who in keys)
+        blob = write_advertisements(keys, members)
         letter = Share(to_bits(keys, members), blob)
         asked = [who for who in (self.honest if to is None else to) if who in keys]
         replies = self.talk.ask("share", dict.fromkeys(asked, letter))
@@ -92,7 +93,7 @@ class Steps:
         self.boxes |= {who: p.boxes(self.roll) for who, p in self.puppets.items() if who in keys}
 
     def _cut(self, who: Party, reply: bytes) -> dict[Party, bytes]:
-        peers = [peer for peer in self.roll.neighbors_of(who) if peer in self.roll.keys]
+        peers = self.roll.peers_of(who)
         return dict(zip(peers, pieces(reply, BOX_BYTES, len(peers)), strict=True))
 
     def _open(self, puppet: Puppet) -> None:

@@ -3,7 +3,7 @@
 import hmac
 import secrets as system
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar, cast
 
@@ -11,7 +11,12 @@ import numpy as np
 from torch import Tensor
 
 from privfl.core import Advertisement, At, Party, ProtocolAbort, Registry, State
-from privfl.core._advertisement import SEED_BYTES, Secrets
+from privfl.core._advertisement import (
+    SEED_BYTES,
+    Secrets,
+    read_advertisements,
+    write_advertisements,
+)
 from privfl.core._masking_letters import (
     BOX_BYTES,
     HEAD_BYTES,
@@ -115,7 +120,7 @@ class ClientSide:
             "own": of_self[roll.point_of(self.me)],
             "root": roll.root,
             "peers": to_bits(peers, roll.neighbors_of(self.me)),
-            "keys": b"".join(roll.keys[who].to_bytes() for who in peers),
+            "keys": write_advertisements(roll.keys, peers),
         }
         return Turn(b"".join(boxes), kept)
 
@@ -123,10 +128,7 @@ class ClientSide:
         """Read the advertisements: each signed by its member for this very sum, mine unchanged."""
         present = from_bits(letter.present, self.sum.members)
         self.sum.require_enough(len(present), "advertise")
-        data = pieces(letter.advertisements, Advertisement.SIZE, len(present))
-        keys = {
-            who: Advertisement.from_bytes(piece) for who, piece in zip(present, data, strict=True)
-        }
+        keys = read_advertisements(letter.advertisements, present)
         if self.me not in keys or not hmac.compare_digest(
             keys[self.me].to_bytes(), self._bytes("advertised")
         ):
@@ -145,7 +147,7 @@ class ClientSide:
             )
 
     def _sharing_with(self, roll: Roll) -> tuple[Party, ...]:
-        peers = tuple(who for who in roll.neighbors_of(self.me) if who in roll.keys)
+        peers = roll.peers_of(self.me)
         self._require_peers(len(peers), "advertise")
         return peers
 
@@ -176,11 +178,7 @@ class ClientSide:
             self._bytes("root"),
         )
         peers = from_bits(self._bytes("peers"), bare.neighbors_of(self.me))
-        data = pieces(self._bytes("keys"), Advertisement.SIZE, len(peers))
-        keys = {
-            who: Advertisement.from_bytes(piece) for who, piece in zip(peers, data, strict=True)
-        }
-        return Roll(bare.occasion, bare.members, bare.neighbors, keys, bare.root)
+        return replace(bare, keys=read_advertisements(self._bytes("keys"), peers))
 
     @cached_property
     def _neighbors(self) -> tuple[Party, ...]:
@@ -203,8 +201,8 @@ class ClientSide:
             "senders": letter.senders,
             "boxes": letter.boxes,
         }
-        seal = self._identity.sign(roll.words_text(self.me, words))
-        return Turn(Masked(words, letter.senders, signature, seal).to_bytes(), kept)
+        sealed = self._identity.sign(roll.words_text(self.me, words))
+        return Turn(Masked(words, letter.senders, signature, sealed).to_bytes(), kept)
 
     def _words(self, vector: Tensor) -> "np.ndarray[tuple[int], np.dtype[np.unsignedinteger]]":
         """Take integers into the ring: (d,) int64 -> (d,) words."""
@@ -212,7 +210,7 @@ class ClientSide:
 
     # unmask, first exchange: agree on who is counted
 
-    @property
+    @cached_property
     def _senders(self) -> tuple[Party, ...]:
         return from_bits(self._bytes("senders"), self._neighbors)
 

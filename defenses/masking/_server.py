@@ -11,7 +11,12 @@ import torch
 from torch import Tensor
 
 from privfl.core import Advertisement, At, Party, ProtocolAbort, Rows, State
-from privfl.core._advertisement import SEED_BYTES, commitment_to
+from privfl.core._advertisement import (
+    SEED_BYTES,
+    commitment_to,
+    read_advertisements,
+    write_advertisements,
+)
 from privfl.core._masking_letters import (
     BOX_BYTES,
     HEAD_BYTES,
@@ -39,7 +44,6 @@ from privfl.crypto import (
 from privfl.defenses.masking._sum import MaskedSum
 from privfl.parts import Replies, Turn
 
-_SIGNED = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 Words = np.ndarray[tuple[int], np.dtype[np.unsignedinteger]]
 
 
@@ -87,7 +91,7 @@ class ServerSide:
                 self.rejected[who] = str(error)
         self.sum.require_enough(len(keys), "advertise")
         present = to_bits(keys, self.sum.members)
-        blob = b"".join(keys[who].to_bytes() for who in self.sum.members if who in keys)
+        blob = write_advertisements(keys, self.sum.members)
         letter = Share(present, blob).to_bytes()
         return self._going(
             "share", "share", dict.fromkeys(keys, letter), present=present, keys=blob
@@ -104,19 +108,12 @@ class ServerSide:
     @cached_property
     def _roll(self) -> Roll:
         present = from_bits(self._bytes("present"), self.sum.members)
-        data = pieces(self._bytes("keys"), Advertisement.SIZE, len(present))
-        return self.sum.roll(
-            {who: Advertisement.from_bytes(piece) for who, piece in zip(present, data, strict=True)}
-        )
-
-    def _peers(self, who: Party) -> tuple[Party, ...]:
-        """Return to whom ``who`` sends boxes."""
-        return tuple(peer for peer in self._roll.neighbors_of(who) if peer in self._roll.keys)
+        return self.sum.roll(read_advertisements(self._bytes("keys"), present))
 
     def _after_share(self, replies: Replies) -> Turn:
         boxes: dict[Party, dict[Party, bytes]] = {}
         for who, reply in replies:
-            peers = self._peers(who)
+            peers = self._roll.peers_of(who)
             try:
                 boxes[who] = dict(zip(peers, pieces(reply, BOX_BYTES, len(peers)), strict=True))
             except ProtocolAbort as error:
@@ -150,11 +147,11 @@ class ServerSide:
         return self._going("unmask", "sign", letters, survivors=survivors, total=_as_tensor(total))
 
     def _masked(self, who: Party, reply: bytes) -> tuple[Words, bytes]:
-        width = len(to_bits((), self._roll.neighbors_of(who)))
+        neighbors, sharing = self._roll.neighbors_of(who), set(self._sharing)
+        width = len(to_bits((), neighbors))
         largest = self.sum.packed_bytes + width + 2 * SIGNATURE_BYTES + HEAD_BYTES
         found = Masked.read(reply, largest)
-        expected = [peer for peer in self._roll.neighbors_of(who) if peer in set(self._sharing)]
-        if found.edges != to_bits(expected, self._roll.neighbors_of(who)):
+        if found.edges != to_bits(sharing & set(neighbors), neighbors):
             raise ProtocolAbort("a vector that is masked with others than it was told")
         if not self._signed(who, self._roll.edges_text(who, found.edges), found.signature):
             raise ProtocolAbort("a vector whose sender did not sign with whom it masked")
@@ -249,8 +246,7 @@ class ServerSide:
 
 
 def _as_tensor(words: Words) -> Tensor:
-    signed = _SIGNED[words.itemsize]
-    return torch.from_numpy(words.view(f"i{words.itemsize}")).to(signed)
+    return torch.from_numpy(words.view(f"i{words.itemsize}"))
 
 
 def _as_words(total: Tensor, word: "np.dtype[np.unsignedinteger]") -> Words:

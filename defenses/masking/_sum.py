@@ -1,6 +1,5 @@
 """The numbers of one masked sum, which both sides derive alike."""
 
-import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from privfl.core import Advertisement, At, Occasion, Party, Plan, ProtocolAbort, encode
+from privfl.core import Advertisement, At, Occasion, Party, Plan, ProtocolAbort
 from privfl.core._roll import Roll
 from privfl.crypto import packed_size, word_type
 from privfl.defenses.masking._threat_model import Safety
@@ -60,9 +59,16 @@ class MaskedSum:
         except ValueError as error:
             raise ProtocolAbort(f"No safe sum of {len(members)} clients: {error}") from error
         bits, dim = ring_bits(at.plan), at.plan.dim
-        numbers = (safety.threshold, safety.neighbors, safety.quorum, bits, dim)
-        config = hashlib.sha256(encode(numbers)).digest()
-        return cls(members, safety, bits, dim, Occasion(at.session, config, at.model))
+        occasion = Occasion.of(
+            at.session,
+            at.model,
+            threshold=safety.threshold,
+            neighbors=safety.neighbors,
+            quorum=safety.quorum,
+            bits=bits,
+            dim=dim,
+        )
+        return cls(members, safety, bits, dim, occasion)
 
     def roll(self, keys: Mapping[Party, Advertisement]) -> Roll:
         """Make the roll of those who advertised."""

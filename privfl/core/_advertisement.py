@@ -1,12 +1,14 @@
 """What a member of a masked sum signs in its first letter."""
 
 import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import ClassVar
 
 from privfl.core._encoding import Party, encode
 from privfl.core._errors import ProtocolAbort
+from privfl.core._masking_letters import pieces
 from privfl.core._registry import Registry
 from privfl.crypto import Identity, public_key, verify
 
@@ -26,6 +28,22 @@ class Occasion:
     session: bytes
     config: bytes
     model: bytes
+
+    @classmethod
+    def of(
+        cls,
+        session: bytes,
+        model: bytes,
+        *,
+        threshold: int,
+        neighbors: int,
+        quorum: int,
+        bits: int,
+        dim: int,
+    ) -> "Occasion":
+        """Bind a session to the numbers that every side derives by itself."""
+        numbers = encode((threshold, neighbors, quorum, bits, dim))
+        return cls(session, hashlib.sha256(numbers).digest(), model)
 
     def text(self, purpose: str, *what: Party | bytes) -> bytes:
         """Return the words of one purpose in this sum: to sign, or to derive a key from."""
@@ -92,6 +110,21 @@ class Advertisement:
         if len(data) != cls.SIZE:
             raise ProtocolAbort(f"An advertisement of {len(data)} bytes, it has {cls.SIZE}")
         return cls(data[:32], data[32:64], data[64:96], data[96:])
+
+
+def write_advertisements(keys: Mapping[Party, Advertisement], order: Iterable[Party]) -> bytes:
+    """Write the advertisements of those who sent one, in order: 160 bytes each."""
+    return b"".join(keys[who].to_bytes() for who in order if who in keys)
+
+
+def read_advertisements(data: bytes, who: Sequence[Party]) -> dict[Party, Advertisement]:
+    """Read what `write_advertisements` wrote of ``who``.
+
+    Raises:
+        ProtocolAbort: for another length.
+    """
+    written = pieces(data, Advertisement.SIZE, len(who))
+    return dict(zip(who, map(Advertisement.from_bytes, written), strict=True))
 
 
 @lru_cache(maxsize=4096)  # public; in one process n clients check the same n advertisements

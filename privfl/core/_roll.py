@@ -61,6 +61,10 @@ class Roll:
         near = {around[(place + step) % n] for step in range(-half, half + 1)} - {who}
         return tuple(sorted(near, key=self._place.__getitem__))
 
+    def peers_of(self, who: Party) -> tuple[Party, ...]:
+        """Return those of them who advertised: with whom ``who`` shares."""
+        return tuple(peer for peer in self.neighbors_of(who) if peer in self.keys)
+
     def point_of(self, who: Party) -> int:
         """Return where the shares of ``who`` are evaluated: its place in the cohort, from 1."""
         return self._place[who] + 1

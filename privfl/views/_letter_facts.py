@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from privfl.core import Advertisement, Party, ProtocolAbort, decode
+from privfl.core._advertisement import read_advertisements
 from privfl.core._masking_letters import (
     SHARE_BYTES,
     UNKNOWN_SHARE,
@@ -83,9 +84,8 @@ class LetterFacts:
     def _roll(self, letter: Share, present: tuple[Party, ...]) -> Roll:
         """Make the roll that a letter shows; most clients are shown the same."""
         if letter not in self.rolls:
-            data = pieces(letter.advertisements, Advertisement.SIZE, len(present))
-            keys = zip(present, map(Advertisement.from_bytes, data), strict=True)
-            self.rolls[letter] = self.numbers.roll(dict(keys))
+            keys = read_advertisements(letter.advertisements, present)
+            self.rolls[letter] = self.numbers.roll(keys)
         return self.rolls[letter]
 
     def answers(self, who: Party, data: bytes) -> Facts:

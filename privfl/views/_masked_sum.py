@@ -1,11 +1,10 @@
 """The public numbers of one masked sum: what its clients signed for."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from privfl.core import Advertisement, At, Occasion, Party, encode, require
+from privfl.core import Advertisement, At, Occasion, Party, require
 from privfl.core._roll import Roll
 
 
@@ -73,8 +72,15 @@ class MaskedSum:
     @property
     def occasion(self) -> Occasion:
         """What signatures are bound to: a server cannot log other numbers than clients used."""
-        numbers = (self.threshold, self.neighbors, self.quorum, self.bits, self.dim)
-        return Occasion(self.session, hashlib.sha256(encode(numbers)).digest(), self.model)
+        return Occasion.of(
+            self.session,
+            self.model,
+            threshold=self.threshold,
+            neighbors=self.neighbors,
+            quorum=self.quorum,
+            bits=self.bits,
+            dim=self.dim,
+        )
 
     @property
     def fewest(self) -> int:
