@@ -18,7 +18,7 @@ from privfl.core import (
     require,
     require_account,
 )
-from privfl.rounds import Line, Release
+from privfl.rounds import Line, Release, without_keys
 from privfl.rounds._setting import refuse_statistics
 
 if TYPE_CHECKING:
@@ -91,8 +91,8 @@ class Averager:
         return rows - self.layout.flatten_statistics(base)
 
     def state_dict(self) -> dict[str, object]:
-        """Return what the next round needs, to keep beside a checkpoint of the model."""
-        return {"pipeline": repr(self.pipeline), "state": encode(self._state)}
+        """Return what the next round needs, to keep beside a checkpoint of the model: no secret."""
+        return {"pipeline": repr(self.pipeline), "state": encode(without_keys(self._state))}
 
     def load_state_dict(self, state: Mapping[str, object]) -> None:
         """Go on from what `state_dict` returned, under the same pipeline."""

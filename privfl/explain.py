@@ -180,12 +180,11 @@ def _sees(setting: Setting) -> tuple[tuple[str, str], ...]:
         "sum": "the sum of all updates, and what a sum still shows",
     }[contract.sees]
     opener = "the server" if contract.opener == "server" else "every client (key holders)"
-    rows = [(opener, each)]
+    rows = ((opener, each),)
     if contract.opener == "clients":
-        rows.append(("the server", "ciphertexts"))
+        return (*rows, ("the server", "ciphertexts"), ("outsiders", "nothing"))
     central = ", with its noise" if contract.noise == "central" else ""
-    rows.append(("clients and outsiders", f"the release{central}"))
-    return tuple(rows)
+    return (*rows, ("clients and outsiders", f"the release{central}"))
 
 
 def _bound(setting: Setting) -> str:

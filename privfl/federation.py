@@ -35,7 +35,7 @@ from privfl.learning._as_trainer import TrainFunction
 from privfl.ledger._account import Account
 from privfl.parts import Data, Loss, Trainer
 from privfl.pipeline import Pipeline
-from privfl.rounds import Line, Release
+from privfl.rounds import Line, Release, without_keys
 from privfl.rounds._in_process import UpdateOf
 from privfl.sampling import Everybody, Sampling
 
@@ -161,6 +161,7 @@ class Federation:
         self._state = self.algorithm.start(model)
         self._refuse_what_training_reveals()
         self._refuse_a_cohort_by_chance()
+        self._refuse_a_server_without_the_result()
 
     @property
     def members(self) -> tuple[Party, ...]:
@@ -202,7 +203,7 @@ class Federation:
     def save(self, path: str | PathLike[str]) -> None:
         """Write weights, states and the ledger's head to a file, for `resume`.
 
-        No data, and no secret: with the operating system's randomness there is none to keep.
+        No data, and no secret: keys that clients share are made anew by who goes on.
         """
         seeded = self.stream.key_of_replay if self.stream.seeded else None
         write_checkpoint(
@@ -213,7 +214,7 @@ class Federation:
                 "members": self.members,
                 "model": dict(self.model.state_dict()),
                 "algorithm": dict(self._state),
-                "state": self.pipeline_state,
+                "state": without_keys(self.pipeline_state),
                 "history": self.history.to_state(),
                 "replay": seeded,
                 "head": None if self.ledger is None else self.ledger.ledger.head,
@@ -321,6 +322,19 @@ class Federation:
                 (self.sampling, rule),
                 f"{rule!r} needs so many rows, and how many {self.sampling!r} draws is private",
                 "Use FixedSize(size=…), or Mean()",
+            )
+
+    def _refuse_a_server_without_the_result(self) -> None:
+        """Refuse a server that computes on what only clients open (rule R9)."""
+        by_clients = self.pipeline.contract.opener == "clients"
+        if by_clients and not getattr(self.algorithm, "clients_can_step", False):
+            protocol = self.pipeline.protocol
+            raise CompositionError(
+                "R9",
+                (self.algorithm, protocol),
+                f"{self.algorithm!r} computes on the result at the server, and under {protocol!r} "
+                "it stays with those who hold the key",
+                f"Publish it: {type(protocol).__name__}(published=…)",
             )
 
 

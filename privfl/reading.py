@@ -32,9 +32,9 @@ def read_pipeline(text: str) -> Pipeline:
 
 def _parts() -> Known:
     from privfl import compression, parts, sampling
-    from privfl.defenses import dp, masking, robust
+    from privfl.defenses import dp, he, masking, robust
 
-    rooms = (parts, compression, dp, masking, robust, sampling)
+    rooms = (parts, compression, dp, he, masking, robust, sampling)
     names = {name: getattr(room, name) for room in rooms for name in room.__all__}
     kinds = (Part, sampling.Sampling)
     known = {k: v for k, v in names.items() if isinstance(v, type) and issubclass(v, kinds)}

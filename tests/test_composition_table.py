@@ -13,6 +13,7 @@ from privfl import CompositionError, Layout, Pipeline, PlanError
 from privfl.compression import Quantize
 from privfl.core import Cohort
 from privfl.defenses.dp import CentralGaussianNoise, Clip, LocalGaussianNoise
+from privfl.defenses.he import BFV, CKKS
 from privfl.defenses.masking import SecAgg
 from privfl.defenses.robust import NNM, Krum, TrimmedMean
 from privfl.parts import Grouped, Mean, Plain, Weigh
@@ -26,6 +27,8 @@ KRUM, TRIMMED, NNM_ = (
 )
 GROUPS = Grouped(SUM, size=2)
 SECAGG, KRUM_OF_THREE = SecAgg(), Krum(n_byzantine=0)
+APPROXIMATE, EXACT = CKKS(), BFV()
+RELEASED, HANDED = CKKS(bits=12, published=10), BFV(published=True)
 
 BUILDS = [
     # clip
@@ -73,6 +76,24 @@ BUILDS = [
     (CLIP, Grouped(SECAGG, size=3), CLIP, NNM_),
     (CLIP, Quantize(8)),
     (CLIP, Quantize(8), KRUM),
+    # homomorphic encryption
+    (CLIP, APPROXIMATE),
+    (CLIP, EXACT),
+    (CLIP, Quantize(8), EXACT),
+    (CLIP, RELEASED),
+    (CLIP, HANDED),
+    (CLIP, LOCAL, APPROXIMATE),
+    (CLIP, LOCAL, EXACT),
+    (CLIP, SHARE, EXACT),
+    (CLIP, SHARE, Quantize(8), HANDED),
+    (TOP, CLIP, APPROXIMATE),
+    (TOP, CLIP, EXACT),
+    (Weigh(5), CLIP, APPROXIMATE),
+    (Weigh(5), CLIP, EXACT),
+    (PowerSGD(1, 2), Clip(100.0), RELEASED),
+    (CLIP, Grouped(RELEASED, size=3), KRUM_OF_THREE),
+    (CLIP, Grouped(HANDED, size=3), TRIMMED),
+    (CLIP, Grouped(HANDED, size=3), CLIP, NNM_),
     # weights
     (Weigh(5),),
     (Weigh(5), CLIP, SUM),
@@ -99,6 +120,22 @@ REFUSED = [
     ((CLIP, SECAGG, NNM_), "R8", (SECAGG, NNM_), "Grouped"),
     ((CLIP, SECAGG, Mean(), CENTRAL), "R31", (SECAGG, CENTRAL), "exact_sum_to_server"),
     ((CLIP, SECAGG, SUM), "R33", (SECAGG, SUM), "Keep one"),
+    ((APPROXIMATE,), "R6", ("no clip norm", APPROXIMATE), "Put Clip"),
+    ((EXACT,), "R6", ("no clip norm", EXACT), "Put Clip"),
+    ((CLIP, Quantize(8), APPROXIMATE), "R33", (Quantize(8), APPROXIMATE), "BFV()"),
+    ((CLIP, APPROXIMATE, KRUM), "R8", (APPROXIMATE, KRUM), "Grouped"),
+    ((CLIP, EXACT, TRIMMED), "R8", (EXACT, TRIMMED), "Grouped"),
+    ((CLIP, RELEASED, NNM_), "R8", (RELEASED, NNM_), "Grouped"),
+    ((CLIP, Grouped(EXACT, size=3)), "R33", (EXACT, Grouped(EXACT, size=3)), "server opens"),
+    ((CLIP, APPROXIMATE, Mean(), CENTRAL), "R31", (APPROXIMATE, CENTRAL), "exact_sum_to_server"),
+    ((CLIP, RELEASED, Mean(), CENTRAL), "R31", (RELEASED, CENTRAL), "exact_sum_to_server"),
+    ((CLIP, EXACT, SECAGG), "R33", (EXACT, SECAGG), "Keep one"),
+    (
+        (PowerSGD(1, 2), Clip(9.0), APPROXIMATE),
+        "R33",
+        (PowerSGD(1, 2), APPROXIMATE),
+        "server opens",
+    ),
     ((Quantize(8),), "R32", ("no clip norm", Quantize(8)), "Put Clip"),
     ((CLIP, Quantize(8), LOCAL), "R5", (Quantize(8), LOCAL), "Put Clip"),
     ((SUM, KRUM), "R8", (SUM, KRUM), "Grouped"),
@@ -137,6 +174,8 @@ ACCEPTED = [
     ((CLIP, GROUPS, TRIMMED, CENTRAL), "exact_sum_to_server"),
     ((CLIP, SECAGG, Mean(), CENTRAL), "exact_sum_to_server"),
     ((CLIP, Grouped(SECAGG, size=3), TRIMMED, CENTRAL), "exact_sum_to_server"),
+    ((CLIP, APPROXIMATE, Mean(), CENTRAL), "exact_sum_to_server"),
+    ((CLIP, HANDED, Mean(), CENTRAL), "exact_sum_to_server"),
 ]
 
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from privfl.core import Occasion, Party
-from privfl.core._masking_letters import Letter, Masked
+from privfl.core._letter import Letter
+from privfl.core._masking_letters import Masked
 from privfl.core._roll import Roll
 from privfl.crypto import MaskKey, Stream, add_masks, packed_size, unpack, word_type
 from privfl.rounds import Line, Opening, Setting, direct

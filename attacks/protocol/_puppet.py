@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from privfl.core import Advertisement, Occasion, Party
 from privfl.core._advertisement import SEED_BYTES, Secrets
-from privfl.core._masking_letters import BOX_BYTES, SHARE_BYTES, Masked, pieces
+from privfl.core._letter import pieces
+from privfl.core._masking_letters import BOX_BYTES, SHARE_BYTES, Masked
 from privfl.core._roll import Roll
 from privfl.core._subset import to_bits
 from privfl.crypto import Identity, unseal

@@ -8,7 +8,8 @@ from torch import Tensor
 from privfl.attacks.protocol._conversation import Conversation
 from privfl.core import Party
 from privfl.core._advertisement import SEED_BYTES
-from privfl.core._masking_letters import SHARE_BYTES, UNKNOWN_SHARE, Masked, pieces
+from privfl.core._letter import pieces
+from privfl.core._masking_letters import SHARE_BYTES, UNKNOWN_SHARE, Masked
 from privfl.core._roll import Roll
 from privfl.core._subset import from_bits
 from privfl.crypto import MaskKey, combine, share_from_bytes

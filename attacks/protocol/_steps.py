@@ -9,16 +9,8 @@ from privfl.attacks.protocol._puppet import Puppet
 from privfl.attacks.protocol._seeds import MASK, SELF, Gathered
 from privfl.core import Advertisement, Party
 from privfl.core._advertisement import write_advertisements
-from privfl.core._masking_letters import (
-    BOX_BYTES,
-    Advertise,
-    Mask,
-    Masked,
-    Share,
-    Sign,
-    Unmask,
-    pieces,
-)
+from privfl.core._letter import pieces
+from privfl.core._masking_letters import BOX_BYTES, Advertise, Mask, Masked, Share, Sign, Unmask
 from privfl.core._roll import Roll
 from privfl.core._subset import to_bits
 from privfl.crypto import Identity

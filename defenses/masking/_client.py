@@ -17,20 +17,17 @@ from privfl.core._advertisement import (
     read_advertisements,
     write_advertisements,
 )
+from privfl.core._letter import HEAD_BYTES, SIGNATURE_BYTES, Letter, pieces
 from privfl.core._masking_letters import (
     BOX_BYTES,
-    HEAD_BYTES,
     SHARE_BYTES,
-    SIGNATURE_BYTES,
     UNKNOWN_SHARE,
     Advertise,
-    Letter,
     Mask,
     Masked,
     Share,
     Sign,
     Unmask,
-    pieces,
 )
 from privfl.core._roll import Roll
 from privfl.core._subset import from_bits, to_bits

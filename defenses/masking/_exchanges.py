@@ -2,20 +2,19 @@
 
 from privfl.core import Advertisement, Plan
 from privfl.core._encoding import Blank, size_of
+from privfl.core._letter import SIGNATURE_BYTES, Letter
 from privfl.core._masking_letters import (
     BOX_BYTES,
     SHARE_BYTES,
-    SIGNATURE_BYTES,
     Advertise,
-    Letter,
     Mask,
     Masked,
     Share,
     Sign,
     Unmask,
 )
+from privfl.core._ring import ring_bits
 from privfl.crypto import packed_size
-from privfl.defenses.masking._sum import ring_bits
 from privfl.defenses.masking._threat_model import Safety
 from privfl.parts import Exchange
 

@@ -1,7 +1,7 @@
 """What a masked sum hides from whom, in words."""
 
 from privfl.core import Contract, Plan
-from privfl.defenses.masking._sum import wrap_probability
+from privfl.core._ring import wrap_probability
 from privfl.defenses.masking._threat_model import GRINDING, SECURITY, Safety
 
 

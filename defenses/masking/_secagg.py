@@ -1,13 +1,12 @@
 """Secure aggregation: the server learns a sum and no update."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
 from torch import Tensor
 
-from privfl.compression import Quantize
+from privfl.compression import as_integers
 from privfl.core import (
     At,
     Cohort,
@@ -19,11 +18,12 @@ from privfl.core import (
     State,
     require_count,
 )
+from privfl.core._ring import in_a_ring, ring_bits
 from privfl.defenses.masking._client import ClientSide
 from privfl.defenses.masking._exchanges import exchanges
 from privfl.defenses.masking._notes import in_words, notes
 from privfl.defenses.masking._server import ServerSide
-from privfl.defenses.masking._sum import MaskedSum, ring_bits, wrap_probability
+from privfl.defenses.masking._sum import MaskedSum
 from privfl.defenses.masking._threat_model import Safety, safety
 from privfl.parts import Exchange, Part, Replies, SumProtocol, Turn
 
@@ -113,14 +113,7 @@ class SecAgg(SumProtocol):
 
     def lower(self, given: Contract) -> tuple[Part, ...]:
         """Round real numbers before they are masked."""
-        if given.clip_norm == math.inf:
-            raise CompositionError(
-                "R6",
-                ("no clip norm", self),
-                f"{self!r} sums in a ring that no honest sum may overflow, and nobody clips",
-                "Put Clip(…) before it",
-            )
-        return (self,) if given.form == "integer" else (Quantize(), self)
+        return as_integers(self, given)
 
     def check(self, given: Contract) -> Contract:
         """Show the opener the sum only."""
@@ -137,16 +130,7 @@ class SecAgg(SumProtocol):
 
     def plan(self, given: Plan, contract: Contract, public: State) -> Plan:
         """State the ring, and how likely noise wraps around it."""
-        given = super().plan(given, contract, public)
-        bits = ring_bits(given)
-        if bits > 64:
-            raise PlanError(
-                "R6",
-                (self,),
-                f"The sum needs a ring of {bits} bits, and 64 is the most",
-                "Use fewer bits in Quantize, or less noise",
-            )
-        return given.but(ring_bits=bits, wrap_probability=wrap_probability(given))
+        return in_a_ring(super().plan(given, contract, public), self)
 
     def exchanges(self, plan: Plan, cohort: Cohort) -> tuple[Exchange, ...]:
         """Count keys, boxes, the masked vector, signatures and shares."""

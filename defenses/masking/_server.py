@@ -17,11 +17,10 @@ from privfl.core._advertisement import (
     read_advertisements,
     write_advertisements,
 )
+from privfl.core._letter import HEAD_BYTES, SIGNATURE_BYTES, pieces
 from privfl.core._masking_letters import (
     BOX_BYTES,
-    HEAD_BYTES,
     SHARE_BYTES,
-    SIGNATURE_BYTES,
     UNKNOWN_SHARE,
     Advertise,
     Mask,
@@ -29,8 +28,8 @@ from privfl.core._masking_letters import (
     Share,
     Sign,
     Unmask,
-    pieces,
 )
+from privfl.core._ring import centred
 from privfl.core._roll import Roll
 from privfl.core._subset import from_bits, to_bits
 from privfl.crypto import (
@@ -198,7 +197,7 @@ class ServerSide:
                 self.rejected[who] = str(error)
         total = _as_words(cast("Tensor", self._kept["total"]), self.sum.word)
         add_masks(total, self._masks_left(shares))
-        rows = Rows(_centred(total, self.sum.bits)[None], (self._survivors,))
+        rows = Rows(centred(total, self.sum.bits)[None], (self._survivors,))
         return Turn(rows=rows, rejected=self.rejected)
 
     def _file(self, who: Party, reply: bytes, shares: Mapping[Party, dict[int, int]]) -> None:
@@ -251,9 +250,3 @@ def _as_tensor(words: Words) -> Tensor:
 
 def _as_words(total: Tensor, word: "np.dtype[np.unsignedinteger]") -> Words:
     return total.numpy().view(word).copy()
-
-
-def _centred(words: Words, bits: int) -> Tensor:
-    """Return the ring's numbers as signed ones: (d,) words -> (d,) int64."""
-    wide = torch.from_numpy(words.astype(np.uint64).view(np.int64))
-    return (wide << (64 - bits)) >> (64 - bits)  # an arithmetic shift carries the sign down

@@ -1,6 +1,5 @@
 """The numbers of one masked sum, which both sides derive alike."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,32 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from privfl.core import Advertisement, At, Occasion, Party, Plan, ProtocolAbort
+from privfl.core import Advertisement, At, Occasion, Party, ProtocolAbort
+from privfl.core._ring import ring_bits
 from privfl.core._roll import Roll
 from privfl.crypto import packed_size, word_type
 from privfl.defenses.masking._threat_model import Safety
 
 if TYPE_CHECKING:
     from privfl.defenses.masking._secagg import SecAgg
-
-TAIL = 9.0  # noise beyond so many standard deviations of the sum may wrap: below 3e-19 a coordinate
-
-
-def ring_bits(plan: Plan) -> int:
-    """Return the bits of the smallest ring that holds every sum of honest clients (rule R6).
-
-    That is ``n`` times the largest integer of the data, and `TAIL` standard deviations of noise.
-    """
-    levels = plan.levels or math.ceil(plan.bound / plan.step)
-    largest = plan.n_clients * levels
-    if plan.row_std:
-        largest += math.ceil(TAIL * math.sqrt(plan.n_clients) * plan.row_std / plan.step)
-    return (2 * largest).bit_length()
-
-
-def wrap_probability(plan: Plan) -> float:
-    """Bound the chance that noise wraps around the ring in some coordinate."""
-    return plan.dim * math.erfc(TAIL / math.sqrt(2)) if plan.row_std else 0.0
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@
 127
 """
 
+from privfl.compression._as_integers import as_integers
 from privfl.compression._quantize import Quantize
 
-__all__ = ["Quantize"]
+__all__ = ["Quantize", "as_integers"]

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from privfl.core._encoding import Party, encode
 from privfl.core._errors import ProtocolAbort
-from privfl.core._masking_letters import pieces
+from privfl.core._letter import pieces
 from privfl.core._registry import Registry
 from privfl.crypto import Identity, public_key, verify
 
@@ -23,11 +23,13 @@ class Occasion:
         session: of the round, pass and group; no two sums share one.
         config: hash of the numbers that both sides derived (threshold, graph, ring, length).
         model: hash of the weights that were broadcast (rule R20).
+        protocol: whose words these are.
     """
 
     session: bytes
     config: bytes
     model: bytes
+    protocol: str = "masking"
 
     @classmethod
     def of(
@@ -35,19 +37,17 @@ class Occasion:
         session: bytes,
         model: bytes,
         *,
-        threshold: int,
-        neighbors: int,
-        quorum: int,
-        bits: int,
-        dim: int,
+        protocol: str = "masking",
+        **numbers: int | str,
     ) -> "Occasion":
-        """Bind a session to the numbers that every side derives by itself."""
-        numbers = encode((threshold, neighbors, quorum, bits, dim))
-        return cls(session, hashlib.sha256(numbers).digest(), model)
+        """Bind a session to the numbers that every side derives by itself, in their order."""
+        config = hashlib.sha256(encode(tuple(numbers.values()))).digest()
+        return cls(session, config, model, protocol)
 
     def text(self, purpose: str, *what: Party | bytes) -> bytes:
         """Return the words of one purpose in this sum: to sign, or to derive a key from."""
-        return encode(("privfl masking 1", purpose, self.session, self.config, self.model, what))
+        words = f"privfl {self.protocol} 1"
+        return encode((words, purpose, self.session, self.config, self.model, what))
 
 
 @dataclass(frozen=True)

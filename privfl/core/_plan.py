@@ -35,6 +35,9 @@ class Plan:
         release_std: the same in the release.
         sensitivity: L2 sensitivity of the release by relation; a missing one is not supported.
         ring_bits, wrap_probability: of the integers under a sum (rule R6).
+        sums: opened in a round, one a pass and group.
+        error: the most by which a protocol that is not exact moves a coordinate of the mean, passed
+            with a chance below 2^-40.
         bytes_up, bytes_down: of the busiest client when nobody drops out, whole letters.
         charges: what a ledger must write before the round (one release).
     """
@@ -60,6 +63,8 @@ class Plan:
     sensitivity: Mapping[Relation, float] = field(default_factory=lambda: MappingProxyType({}))
     ring_bits: int | None = None
     wrap_probability: float = 0.0
+    sums: int = 1
+    error: float = 0.0
     bytes_up: int = 0
     bytes_down: int = 0
     charges: tuple[Charge, ...] = ()
@@ -73,6 +78,7 @@ class Plan:
         statistics: int = 0,
         scalars: tuple[Scalar, ...] = (),
         min_survivors: int = 1,
+        sums: int = 1,
     ) -> "Plan":
         """Make the plan in front of the first part."""
         weights = [w for w in cohort.weights or (1.0,) if w > 0]
@@ -88,6 +94,7 @@ class Plan:
             least_weight=min(weights),
             largest_weight=max(weights),
             unit=(1.0,) * len(scalars),
+            sums=sums,
         )
 
     def but(self, **changes: object) -> "Plan":

@@ -162,6 +162,7 @@ class Harvest:
             unit=probe.unit if found.hits is not None else "clients",
             seconds=found.seconds,
             reused_from=reused,
+            note=_who_looks(row.pipeline),
             **_figures(found),  # type: ignore[arg-type]
         )
 
@@ -245,6 +246,13 @@ def _figures(found: Findings) -> dict[str, object]:
 
 def _interval(estimate: Estimate) -> tuple[float, float]:
     return estimate.lower, estimate.upper
+
+
+def _who_looks(pipeline: Pipeline) -> str:
+    """Say so where not the server is attacked from."""
+    if pipeline.contract.opener == "server":
+        return ""
+    return "as a client that opens the sum sees it: the server holds ciphertexts"
 
 
 def _diverged(runs: list[Run]) -> str:

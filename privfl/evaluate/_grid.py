@@ -2,7 +2,9 @@
 
 from privfl.attacks.inversion import InvertingGradients, LabelHistogram, LinearInversion
 from privfl.attacks.poisoning import ALIE, IPM, LabelFlip, MinMax, SignFlip
+from privfl.compression import Quantize
 from privfl.defenses.dp import DPSGD, CentralGaussianNoise, Clip, LocalGaussianNoise
+from privfl.defenses.he import BFV, CKKS
 from privfl.defenses.masking import SecAgg
 from privfl.defenses.robust import NNM, Krum, TrimmedMean
 from privfl.evaluate._contender import Contender, Poison, Probe
@@ -145,6 +147,18 @@ def contenders(n_byzantine: int) -> tuple[Contender, ...]:
             Pipeline(in_clients, Clip(20.0), SecAgg()),
             columns=("sum of ten",),
             note="masks hide who sent what, and the noise of training hides each record in the sum",
+        ),
+        Contender(
+            "Clip(1) + CKKS",
+            Pipeline(Clip(1.0), CKKS()),
+            columns=("one image", "sum of ten"),
+            note="the server sees ciphertexts; clients open the sum, which shows what a sum shows",
+        ),
+        Contender(
+            "Clip(1) + BFV",
+            Pipeline(Clip(1.0), Quantize(16), BFV()),
+            columns=("one image", "sum of ten"),
+            note="the same with integers, added exactly",
         ),
         Contender("TrimmedMean", Pipeline(trimmed), same_view_as=plain),
         Contender("Krum", Pipeline(Krum(n_byzantine=f)), same_view_as=plain),

@@ -14,7 +14,7 @@ from privfl.evaluate._contender import Inversion
 from privfl.evaluate._identify import AMONG
 from privfl.evaluate._measure import Measured, measure
 from privfl.evaluate._pool import Pool
-from privfl.evaluate._staged import noise_std_of, one_step, server_view, updates_of
+from privfl.evaluate._staged import noise_std_of, one_step, updates_of, view_of
 from privfl.evaluate._verdict import MARGIN, Verdict, victim_verdict
 from privfl.learning import LocalSGD
 from privfl.parts import Data, Loss, Trainer
@@ -96,7 +96,7 @@ def reconstruct(
     trainer = one_step(pipeline.trainer or LocalSGD(), len(x) // n_clients)
     trainer = trainer if local is None else local
     updates = updates_of(model, data, trainer, loss, stream)
-    view = server_view(pipeline, updates, members=tuple(data), generator=stream.child("noise"))
+    view = view_of(pipeline, updates, members=tuple(data), generator=stream.child("noise"))
     rows = 1 if view.rows is None else len(view.rows.sums)
     order = torch.arange(len(x)).view(-1, n_clients).T.reshape(rows, -1)
     known_pool = _pool(pool, y)

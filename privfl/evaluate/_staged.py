@@ -49,17 +49,22 @@ class Staged:
         return digest.hexdigest()
 
 
-def server_view(
-    pipeline: Pipeline, updates: Tensor, *, members: tuple[Party, ...], generator: Stream
+def view_of(
+    pipeline: Pipeline,
+    updates: Tensor,
+    *,
+    members: tuple[Party, ...],
+    generator: Stream,
+    vantage: Vantage = Vantage.SERVER,
 ) -> View:
-    """Return what the server sees of one round over ``updates`` (n, d)."""
+    """Return what the server, or another vantage, sees of one round over ``updates`` (n, d)."""
     shield = pipeline.without_trainer()
     # a fresh nonce would make other noise each time, and a seeded duel is one that repeats
     nonce = generator.child("nonce").bytes(16) if generator.seeded else None
     release = shield.aggregate(
         updates, cohort=members, generator=generator, nonce=nonce, transcript=True
     )
-    view = cast("Transcript", release.transcript).view(Vantage.SERVER)
+    view = cast("Transcript", release.transcript).view(vantage)
     if view.rows is None:
         return view
     return replace(view, rows=view.rows.but(sums=view.rows.sums.to(updates.dtype)))
@@ -73,20 +78,23 @@ def cohort_views(
     size: int,
     generator: Stream,
 ) -> View:
-    """Return what the server sees of cohorts of ``size``: a row each, and how each row came.
+    """Return what is seen of cohorts of ``size``: a row each, and how each row came.
 
-    Where a pipeline shows single updates the server adds them up itself; where it shows a sum,
-    every cohort runs a round of its own.
+    It is the server that looks, or, at sums that clients open, the first client of each cohort.
+    Where a pipeline shows single updates they are added up here; where it shows a sum, every
+    cohort runs a round of its own.
     """
-    if pipeline.contract.sees != "sum":
-        whole = server_view(pipeline, updates, members=members, generator=generator)
+    by_clients = pipeline.contract.opener == "clients"
+    if pipeline.contract.sees != "sum" or (by_clients and size == 1):
+        whole = view_of(pipeline, updates, members=members, generator=generator)
         return summed(whole, size)
     views = [
-        server_view(
+        view_of(
             pipeline,
             updates[k : k + size],
             members=members[k : k + size],
             generator=generator.child(f"cohort/{k}"),
+            vantage=Vantage.client(members[k]) if by_clients else Vantage.SERVER,
         )
         for k in range(0, len(members), size)
     ]

@@ -42,7 +42,12 @@ class Exchange(Protocol):
 
 
 class Algorithm(Protocol[S]):
-    """State what clients share and how the server steps; FedAvg is one exchange a round."""
+    """State what clients share and how the server steps; FedAvg is one exchange a round.
+
+    One with a true attribute ``clients_can_step`` asks nothing of a server: the next model is the
+    last one plus the release, so that clients who open a sum by themselves make it too. Without,
+    a pipeline whose result stays with the clients is refused (rule R9).
+    """
 
     @property
     def scalars(self) -> tuple[Scalar, ...]:

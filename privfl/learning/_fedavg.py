@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import nn
 
@@ -23,6 +24,8 @@ class FedAvg:
     """
 
     loss_bound: float | None = 10.0
+
+    clients_can_step: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Refuse a cap that caps nothing."""

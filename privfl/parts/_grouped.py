@@ -121,7 +121,8 @@ class Grouped(SumProtocol):
 
     def _of_a_group(self, plan: Plan) -> Plan:
         """Return the plan for the largest group that dropouts in the draw may make."""
-        return plan.but(n_clients=min(plan.n_clients, 2 * self.size - 1))
+        largest = min(plan.n_clients, 2 * self.size - 1)
+        return plan.but(n_clients=largest, sums=plan.sums * self.n_rows(plan.n_clients))
 
     def exchanges(self, plan: Plan, cohort: Cohort) -> tuple[Exchange, ...]:
         """Count the draw, then the inner letters in a largest group."""
@@ -158,15 +159,21 @@ class Grouped(SumProtocol):
     def _of_the_smallest(self, plan: Plan) -> Plan:
         return plan.but(n_clients=min(self._sizes(plan.n_clients)))
 
+    def carry(self, state: State) -> State:
+        """Keep what the inner protocol keeps."""
+        inner = None if state is None else self.inner.carry(fields_of(state).get("inner"))
+        return None if inner is None else {"inner": inner}
+
     def reply(self, letter: bytes, vector: Callable[[], Tensor], me: Party, at: At) -> Turn:
         """Commit, reveal, then take part in the inner protocol of one's own group."""
         what = fields_of(decode(letter))
         kept = fields_of(at.state) if at.state is not None else {}
-        if what.get("do") != {0: "commit", 1: "reveal"}.get(len(kept)):
+        drawn = len(kept.keys() & {"coin", "commitments"})
+        if what.get("do") != {0: "commit", 1: "reveal"}.get(drawn):
             raise ProtocolAbort("A letter that is out of turn in the draw")
         if what.get("do") == "commit":
             coin = at.generator.bytes(32)
-            return Turn(encode(commit(coin, me, at)), {"coin": coin})
+            return Turn(encode(commit(coin, me, at)), {**kept, "coin": coin})
         if what.get("do") == "reveal":
             commitments = fields_of(what.get("commitments"))
             if commitments.get(me) != commit(bytes_of(kept.get("coin")), me, at):

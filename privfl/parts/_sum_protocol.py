@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from privfl.core import At, Cohort, Contract, Party, Plan, Rows, State
+from privfl.crypto import Stream
 from privfl.parts._part import Part
 
 Replies = Iterable[tuple[Party, bytes]]
@@ -24,6 +25,7 @@ class Turn:
             contribution (rule R16).
         rejected: parties whose reply could not be used, with the public reason.
         stage: the stage that the server's letters belong to.
+        together: randomness that all who open draw alike, for what stands behind the protocol.
     """
 
     letters: bytes | Mapping[Party, bytes] = b""
@@ -32,6 +34,7 @@ class Turn:
     contributed: bool = False
     rejected: Mapping[Party, str] = field(default_factory=dict)
     stage: str = ""
+    together: Stream | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,11 @@ class SumProtocol(Part):
         """
         del plan, cohort
         return ()
+
+    def carry(self, state: State) -> State:
+        """Return what of a client's state outlives the sum: keys, for one. Usually nothing."""
+        del state
+        return None
 
     def reply(self, letter: bytes, vector: Callable[[], Tensor], me: Party, at: At) -> Turn:
         """Take a client's turn. ``vector()`` asks for its update when it is needed."""

@@ -19,7 +19,7 @@ tensor([2., 2., 2.])
 
 from privfl.rounds._client import respond
 from privfl.rounds._drive import Letters, Wire, drive
-from privfl.rounds._in_process import in_process, on_device_of, throwaway_keys
+from privfl.rounds._in_process import in_process, on_device_of, throwaway_keys, without_keys
 from privfl.rounds._line import Line
 from privfl.rounds._opening import Opening
 from privfl.rounds._release import Release
@@ -43,4 +43,5 @@ __all__ = [
     "respond",
     "tampering",
     "throwaway_keys",
+    "without_keys",
 ]

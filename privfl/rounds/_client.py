@@ -96,7 +96,7 @@ def _enter(
     seen = memory.get("seen", ())
     fresh: dict[Party, State] = {
         "opening": opening.to_state(),
-        "protocol": None,
+        "protocol": pipeline.protocol.carry(memory.get("protocol")),
         "turns": 0,
         "asked": False,
     }
@@ -165,7 +165,7 @@ class _Client:
         if turn.contributed and not self.setting.contract.claims_privacy:
             self._remember_contribution()
         if turn.rows is not None:
-            opened = open_rows(self.setting, turn.rows, {}, self.generator)
+            opened = open_rows(self.setting, turn.rows, {}, turn.together or self.generator)
             self.memory["release"] = opened.release_state()
         reply = turn.letters if isinstance(turn.letters, bytes) else b""
         return Envelope(envelope.session, envelope.stage, reply).to_bytes()

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from privfl.core import Party, ProtocolAbort, Registry, Rows, State, decode
+from privfl.core import Party, ProtocolAbort, Registry, Rows, State, decode, encode
 from privfl.crypto import Identity, Stream
 from privfl.rounds._client import respond
 from privfl.rounds._drive import Wire, drive
@@ -57,13 +57,13 @@ def in_process(
     deliver = wrap(deliver) if wrap else deliver
     try:
         release = drive(Round.open(line, opening, state, generator, registry), deliver)
+        if not release.update.numel():
+            release = _opened_by_client(release, opening, clients.kept)
     except ProtocolAbort as error:
         if not aborts:
             raise
         who, why = next(iter(aborts.items()))
         raise ProtocolAbort(f"{error}. Client {who} aborted: {why}") from error
-    if not release.update.numel():
-        release = _opened_by_client(release, opening, clients.kept)
     lost = {who: why for who, why in aborts.items() if who not in release.survivors}
     release = replace(release, rejected={**release.rejected, **lost})
     return replace(release, state={**fields(release.state), "clients": dict(clients.kept)})
@@ -113,6 +113,18 @@ def throwaway_keys(line: Line, opening: Opening) -> dict[Party, Identity]:
     if not line.protocol.signs:
         return {}
     return {who: Identity.new() for who in opening.cohort.members}
+
+
+def without_keys(state: State) -> State:
+    """Return a release's state without what protocols keep for clients, which may be secret."""
+    if not isinstance(state, Mapping) or "clients" not in state:
+        return state
+    kept = {who: _forgetful(memory) for who, memory in _kept(state).items()}
+    return {**state, "clients": kept}
+
+
+def _forgetful(memory: bytes) -> bytes:
+    return encode({**fields(decode(memory)), "protocol": None})
 
 
 def _kept(state: State) -> Mapping[Party, bytes]:

@@ -53,6 +53,7 @@ class Setting:
             statistics=opening.statistics,
             scalars=contracts[0].scalars,
             min_survivors=self.line.protocol.min_survivors(len(opening.cohort)),
+            sums=self.line.passes,
         )
         plans = [plan]
         for k, part in enumerate(self.line.lowered):

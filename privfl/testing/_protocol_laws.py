@@ -131,10 +131,11 @@ def rows_are_as_it_says(part: SumProtocol, world: World) -> None:
 
 
 def bytes_are_as_planned(part: SumProtocol, world: World) -> None:
-    """What a user is told that a round costs is what travels."""
-    del part
-    plan, release = world.setting.plan, world.full.release
-    demand(release is not None, world.full.why)
+    """What a user is told that a round costs is what travels, once keys that last are made."""
+    lasts = type(part).carry is not SumProtocol.carry
+    played = world.next.full if lasts else world.full
+    plan, release = world.setting.plan, played.release
+    demand(release is not None, played.why)
     if release is not None:
         found = (release.bytes_up, release.bytes_down)
         said = (plan.bytes_up, plan.bytes_down)

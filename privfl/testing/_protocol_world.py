@@ -1,7 +1,7 @@
 """A small round of a protocol, in which every letter can be changed or lost."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -24,7 +24,7 @@ class Played:
     """Hold what came of a round: its letters, and a release or the reason for none.
 
     ``repeated`` are the letters that a client answered a second time; ``before`` is what the server
-    was and what each client kept before each exchange.
+    was and what each client kept before each exchange, ``kept`` what each keeps in the end.
     """
 
     mails: tuple[Mail, ...]
@@ -32,6 +32,7 @@ class Played:
     why: str = ""
     repeated: tuple[Mail, ...] = ()
     before: tuple[tuple[Round, Mapping[Party, bytes]], ...] = field(default=(), repr=False)
+    kept: Mapping[Party, bytes] = field(default_factory=dict, repr=False)
 
     @property
     def exchanges(self) -> int:
@@ -49,12 +50,15 @@ class Played:
 class World:
     """Hold a protocol where it can stand, and the updates (n, d) of as many clients.
 
-    With ``seed`` None nonce and randomness are fresh, else they are those of a replay.
+    With ``seed`` None nonce and randomness are fresh, else they are those of a replay. ``number``
+    counts the round, and ``kept`` is what each client keeps of the rounds before.
     """
 
     line: Line
     updates: Tensor = field(repr=False)
     seed: int | None = 0
+    number: int = 0
+    kept: Mapping[Party, bytes] = field(default_factory=dict, repr=False)
 
     @property
     def members(self) -> tuple[Party, ...]:
@@ -64,8 +68,9 @@ class World:
     @cached_property
     def opening(self) -> Opening:
         """The opening of every round that is played here."""
-        cohort, nonce = Cohort(self.members), None if self.seed is None else bytes(16)
-        return Opening.fresh(self.line, cohort, self.updates.shape[1], nonce=nonce)
+        nonce = None if self.seed is None else bytes([self.number] * 16)
+        cohort, dim = Cohort(self.members), self.updates.shape[1]
+        return Opening.fresh(self.line, cohort, dim, round=self.number, nonce=nonce)
 
     @cached_property
     def setting(self) -> Setting:
@@ -86,6 +91,11 @@ class World:
     def but(self, updates: Tensor) -> "World":
         """Give the clients other updates."""
         return World(self.line, updates, self.seed)
+
+    @cached_property
+    def next(self) -> "World":
+        """The next round of the same clients, whose protocol may remember the first."""
+        return replace(self, number=self.number + 1, kept=self.full.kept)
 
     def fresh(self) -> "World":
         """Return this world with a nonce and randomness of its own."""
@@ -122,7 +132,14 @@ class World:
             release = round_.release
         except ProtocolAbort as error:
             why = str(error)
-        return Played(tuple(table.mails), release, why, tuple(table.repeated), tuple(table.before))
+        return Played(
+            tuple(table.mails),
+            release,
+            why,
+            tuple(table.repeated),
+            tuple(table.before),
+            dict(table.kept),
+        )
 
     def _from(self, start: int, table: Table) -> Round:
         if not start:
@@ -148,8 +165,9 @@ class World:
 
     @cached_property
     def tolerance(self) -> float:
-        """How far rounding may move a mean: a step for each client, and that of the dtype."""
+        """How far a mean may be moved: by a step or the planned error of all, and by the dtype."""
         step = self.setting.plans[self.line.protocol_at].step
+        step += self.setting.plan.error * len(self.members)
         return step + 16 * torch.finfo(self.updates.dtype).eps * float(self.updates.abs().max())
 
 

@@ -24,7 +24,7 @@ class Table:
         self.mails: list[Mail] = []
         self.repeated: list[Mail] = []
         self.before: list[tuple[Round, Mapping[Party, bytes]]] = []
-        self.kept: dict[Party, bytes] = {}
+        self.kept: dict[Party, bytes] = dict(world.kept)
         self.asked: set[Party] = set()
         self.count = -1
         keys = world.identities

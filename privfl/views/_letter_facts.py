@@ -7,17 +7,16 @@ from dataclasses import dataclass
 
 from privfl.core import Advertisement, Party, ProtocolAbort, decode
 from privfl.core._advertisement import read_advertisements
+from privfl.core._letter import Letter, pieces
 from privfl.core._masking_letters import (
     SHARE_BYTES,
     UNKNOWN_SHARE,
     Advertise,
-    Letter,
     Mask,
     Masked,
     Share,
     Sign,
     Unmask,
-    pieces,
 )
 from privfl.core._roll import Roll
 from privfl.core._subset import from_bits

@@ -10,7 +10,7 @@ HOMES = {"privfl": "privfl", "defenses": "privfl.defenses", "attacks": "privfl.a
 
 # From the inside out. Rooms that share a line do not know each other; rooms joined by a + are one.
 RINGS = [
-    ["crypto"],
+    ["crypto", "lattice"],
     ["core"],
     ["parts"],
     ["accounting", "data", "compression", "sampling"],

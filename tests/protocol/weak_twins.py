@@ -8,7 +8,8 @@ from torch import Tensor
 
 from privfl.core import Advertisement, At, Party, ProtocolAbort
 from privfl.core._advertisement import SEED_BYTES, Secrets
-from privfl.core._masking_letters import SIGNATURE_BYTES, Masked, pieces
+from privfl.core._letter import SIGNATURE_BYTES, pieces
+from privfl.core._masking_letters import Masked
 from privfl.crypto import masked, unpack, verify
 from privfl.defenses.masking import SecAgg
 from privfl.defenses.masking._client import ClientSide

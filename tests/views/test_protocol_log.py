@@ -11,7 +11,8 @@ import pytest
 
 from privfl import Pipeline
 from privfl.core import SERVER, Registry, decode, encode
-from privfl.core._masking_letters import Mask, Masked, Share, Sign, Unmask, pieces
+from privfl.core._letter import pieces
+from privfl.core._masking_letters import Mask, Masked, Share, Sign, Unmask
 from privfl.core._subset import from_bits, to_bits
 from privfl.crypto import Identity
 from privfl.defenses.dp import Clip

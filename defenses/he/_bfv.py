@@ -1,0 +1,136 @@
+"""Exact sums of integers under encryption."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from privfl.compression import as_integers
+from privfl.core import Contract, Plan, ProtocolAbort, State, require, require_count
+from privfl.core._ring import centred, in_a_ring, ring_bits
+from privfl.crypto import Stream, pack, packed_size, unpack
+from privfl.defenses.he._encrypted_sum import EncryptedSum
+from privfl.defenses.he._exact import exact
+from privfl.defenses.he._notes import in_words
+from privfl.defenses.he._parameters import Parameters
+from privfl.defenses.he._standard import rings
+from privfl.lattice import Secret
+from privfl.parts import Part
+
+
+@dataclass(frozen=True, repr=False)
+class BFV(EncryptedSum):
+    """Let clients alone learn the exact sum of their integers.
+
+    Fan and Vercauteren 2012 (https://eprint.iacr.org/2012/144), of which a sum needs little: an
+    integer a coefficient, one prime, no key but the secret one. Half of a fresh ciphertext travels
+    as a seed. An update of real numbers is rounded by itself to 16 bits; write `Quantize` in front
+    for others. Integer noise comes out as it went in, so that what was proved of it holds.
+
+    One key is shared by all clients. A client that holds it hands it, sealed, to those who lack it.
+
+    Args:
+        published: whether the server gets the result. A sum says nothing but itself, so that it
+            needs no noise for it; False: it stays with the clients.
+        fewest: how many must be left in a sum.
+
+    Guarantees:
+        - The result is the exact sum of the rounded updates, or a `ProtocolAbort`: the errors of
+          honest ciphertexts have a bound, and decryption cannot fail.
+        - The server sees ciphertexts of 128-bit security and holds no key.
+        - Not hidden: anything, from the server together with one client; nor what a sum shows.
+
+    >>> import torch
+    >>> from privfl import Pipeline
+    >>> from privfl.compression import Quantize
+    >>> from privfl.defenses.dp import Clip
+    >>> shield = Pipeline(Clip(1.0), Quantize(8), BFV())
+    >>> print(shield.aggregate(torch.ones(4, 2) / 2, drop={1: "upload"}))
+    3 of 4
+    """
+
+    published: bool = False
+    fewest: int = 2
+
+    def __post_init__(self) -> None:
+        """Refuse what is no truth value or count."""
+        wanted = "published must be True or False: exact sums need no noise for so many rounds"
+        require(isinstance(self.published, bool), wanted, repr(self.published))
+        require_count("fewest", self.fewest, least=2)
+
+    def __repr__(self) -> str:
+        """Return what was written: the values that are not the usual ones."""
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        words = [f"{f.name}={given[f.name]!r}" for f in fields(self) if given[f.name] != f.default]
+        return f"{type(self).__name__}({', '.join(words)})"
+
+    @property
+    def publishes(self) -> bool:
+        """Whether the result is handed to the server."""
+        return self.published
+
+    @property
+    def rounds_per_key(self) -> int | None:
+        """Exact sums do not wear a key out."""
+        return None
+
+    def lower(self, given: Contract) -> tuple[Part, ...]:
+        """Round real numbers before they are encrypted."""
+        return as_integers(self, given)
+
+    def plan(self, given: Plan, contract: Contract, public: State) -> Plan:
+        """State the integers' ring, and how likely noise wraps around it."""
+        self.parameters(given)
+        return in_a_ring(super().plan(given, contract, public), self)
+
+    def parameters(self, plan: Plan) -> Parameters:
+        """Plan the ring for what stands in front of the protocol."""
+        return exact(plan.n_clients, plan.dim, ring_bits(plan), rings("BFV"))
+
+    def describe(self, plan: Plan, contract: Contract) -> str:
+        """Say which ring it is."""
+        del contract
+        found = self.parameters(plan)
+        return f"{in_words(found)}; integers of {found.plaintext_bits} bits, added exactly"
+
+    def to_blocks(self, vector: Tensor, parameters: Parameters, plan: Plan) -> NDArray[np.uint64]:
+        """Take integers into the plaintext ring, where they wrap as in every ring."""
+        del plan
+        padded = np.zeros(parameters.ciphertexts * parameters.degree, np.uint64)
+        padded[: len(vector)] = vector.detach().cpu().numpy().astype(np.uint64)
+        padded &= np.uint64((1 << parameters.plaintext_bits) - 1)
+        return padded.reshape(parameters.ciphertexts, -1)
+
+    def opened(
+        self,
+        secret: Secret,
+        words: NDArray[np.uint64],
+        parameters: Parameters,
+        plan: Plan,
+        flood: Stream,
+    ) -> Tensor:
+        """Decrypt: nothing has to be flooded."""
+        del flood
+        if not secret.opens(words[0]):
+            raise ProtocolAbort("The sum does not decrypt: it is of another key, or was changed")
+        flat = secret.decrypt_integers(words).reshape(-1)[: plan.dim]
+        return centred(flat, parameters.plaintext_bits)
+
+    def result_bytes(self, parameters: Parameters) -> int:
+        """Return the plaintext's bits for each coordinate."""
+        return packed_size(parameters.dim, parameters.plaintext_bits)
+
+    def to_bytes(self, total: Tensor, parameters: Parameters) -> bytes:
+        """Write the integers packed to the plaintext's bits."""
+        bits = parameters.plaintext_bits
+        words = total.numpy().astype(np.uint64) & np.uint64((1 << bits) - 1)
+        return pack(words, bits)
+
+    def from_bytes(self, data: bytes, parameters: Parameters) -> Tensor:
+        """Read packed integers."""
+        bits = parameters.plaintext_bits
+        try:
+            return centred(unpack(data, bits, parameters.dim, np.uint64), bits)
+        except ValueError as error:
+            raise ProtocolAbort("A result of another length") from error

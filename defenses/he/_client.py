@@ -1,0 +1,198 @@
+"""What a client does in an encrypted sum."""
+
+import hmac
+import secrets as system
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeVar, cast
+
+from torch import Tensor
+
+from privfl.core import At, Party, ProtocolAbort, Registry, Rows, State, decode
+from privfl.core._encrypted_letters import (
+    NO_KEY,
+    Decrypt,
+    Encrypt,
+    Encrypted,
+    Handed,
+    HandOut,
+    Opened,
+    Present,
+)
+from privfl.core._letter import HEAD_BYTES, Letter, pieces
+from privfl.core._subset import from_bits
+from privfl.crypto import Identity, public_key, verify
+from privfl.defenses.he._key import KEY_BOX_BYTES, Card, Handover, Key
+from privfl.defenses.he._numbers import PROOF_BYTES, Numbers, digest_of
+from privfl.parts import Turn
+
+Kind = TypeVar("Kind", bound=Letter)
+
+
+@dataclass(frozen=True)
+class ClientSide:
+    """Take one turn of one client.
+
+    What it keeps between two turns names the letters that it will answer next. The key alone
+    outlives the sum.
+    """
+
+    sum: Numbers
+    me: Party
+    at: At = field(repr=False)
+
+    def reply(self, letter: bytes, vector: Callable[[], Tensor]) -> Turn:
+        """Answer the letter that is next."""
+        match self._kept.get("next", "present"):
+            case "present":
+                self._read(Present, letter)
+                return self._present()
+            case "encrypt":
+                if self._kind_of(letter) == HandOut.kind() and "handed" not in self._kept:
+                    return self._hand_out(self._read(HandOut, letter))
+                return self._encrypt(self._read(Encrypt, letter), vector)
+            case "decrypt":
+                return self._decrypt(self._read(Decrypt, letter))
+        raise ProtocolAbort("A letter after the last one of a sum")
+
+    def _read(self, kind: type[Kind], letter: bytes) -> Kind:
+        return kind.read(letter, self._largest)
+
+    def _kind_of(self, letter: bytes) -> State:
+        found = decode(letter, self._largest)
+        return found[0] if isinstance(found, tuple) and found else None
+
+    @property
+    def _largest(self) -> int:
+        each = Card.SIZE + PROOF_BYTES
+        return HEAD_BYTES + len(self.sum.members) * each + self.sum.parameters.bytes_down
+
+    @cached_property
+    def _kept(self) -> Mapping[Party, State]:
+        return cast("Mapping[Party, State]", self.at.state or {})
+
+    def _bytes(self, name: str) -> bytes:
+        return cast("bytes", self._kept[name])
+
+    @cached_property
+    def _key(self) -> Key | None:
+        """The key, while it lives."""
+        key = Key.of(self._kept.get("key"))
+        lives = key is not None and key.lives(self.at.round, self.sum.part.rounds_per_key)
+        return key if lives else None
+
+    @property
+    def _identity(self) -> Identity:
+        return cast("Identity", self.at.identity)  # `respond` refuses to do without
+
+    @property
+    def _registry(self) -> Registry:
+        return cast("Registry", self.at.registry)
+
+    # present
+
+    def _present(self) -> Turn:
+        key, box_seed = self._key, system.token_bytes(32)
+        card = Card(public_key(box_seed), NO_KEY if key is None else key.id)
+        kept: State = {
+            "next": "encrypt",
+            "box seed": box_seed,
+            "key": None if key is None else key.to_state(),
+        }
+        return Turn(card.signed(self.me, self.sum.occasion, self._identity).to_bytes(), kept)
+
+    # keys
+
+    def _hand_out(self, letter: HandOut) -> Turn:
+        lacking = self.sum.cards(letter.cards, letter.lacking)
+        key = self._key if letter.key != NO_KEY else Key.new(self.at.round)
+        if key is None or (letter.key != NO_KEY and key.id != letter.key):
+            raise ProtocolAbort("The server asks for a key that this client does not hold")
+        boxes = [self._box(key, who, card) for who, card in lacking.items()]
+        kept: State = {**self._kept, "key": key.to_state(), "handed": True}
+        return Turn(Handed(key.id, b"".join(boxes)).to_bytes(), kept)
+
+    def _box(self, key: Key, taker: Party, card: Card) -> bytes:
+        """Seal the key for a member of this sum: the registry says whose card it is."""
+        if not card.is_signed_by(taker, self.sum.occasion, self._registry):
+            raise ProtocolAbort(f"Client {taker} did not sign its card for this sum")
+        handover = Handover(self.sum.occasion, key.id, self.me, taker)
+        return handover.seal(self._bytes("box seed"), card, key)
+
+    # upload
+
+    def _encrypt(self, letter: Encrypt, vector: Callable[[], Tensor]) -> Turn:
+        key = self._key
+        if key is None or key.id != letter.key:
+            key = self._taken(letter)
+        self._require_unused(key)
+        words, seeds = self._encrypted(key, vector())
+        digest = digest_of(words, seeds)
+        signature = self._identity.sign(self.sum.sent_text(self.me, key.id, digest))
+        used = key.used(self.at.round, self.at.pass_index)
+        kept: State = {"next": "decrypt", "key": used.to_state(), "sent": digest}
+        # what has left can be added up from now on, whatever becomes of this round (rule R16)
+        return Turn(Encrypted(words, seeds, signature).to_bytes(), kept, contributed=True)
+
+    def _require_unused(self, key: Key) -> None:
+        """Abort where a key that wears out is too old, or would be used twice in one pass."""
+        rounds, now = self.sum.part.rounds_per_key, (self.at.round, self.at.pass_index)
+        if not key.lives(self.at.round, rounds) or (rounds is not None and now <= key.last):
+            raise ProtocolAbort("The key was used for as many sums as its noise is made for")
+
+    def _taken(self, letter: Encrypt) -> Key:
+        """Take the key from who hands it out: a member of this sum, by its signature."""
+        holders = from_bits(letter.holder, self.sum.members)
+        if len(holders) != 1:
+            raise ProtocolAbort("The server names a key that this client was not given")
+        card = Card.from_bytes(letter.card)
+        if not card.is_signed_by(holders[0], self.sum.occasion, self._registry):
+            raise ProtocolAbort(f"Client {holders[0]} did not sign its card for this sum")
+        (box,) = pieces(letter.box, KEY_BOX_BYTES, 1)
+        handover = Handover(self.sum.occasion, letter.key, holders[0], self.me)
+        return handover.open(self._bytes("box seed"), card, box)
+
+    def _encrypted(self, key: Key, vector: Tensor) -> tuple[bytes, bytes]:
+        blocks = self.sum.part.to_blocks(vector, self.sum.parameters, self.at.plan)
+        words, seeds = key.secret(self.sum.ring).encrypt(blocks)
+        return self.sum.pack(words), seeds
+
+    # decrypt
+
+    def _decrypt(self, letter: Decrypt) -> Turn:
+        survivors = from_bits(letter.survivors, self.sum.members)
+        key = cast("Key", self._key)  # that this sum was encrypted under
+        self._check_proofs(survivors, letter, key)
+        if not hmac.compare_digest(letter.digest, digest_of(letter.words)):
+            raise ProtocolAbort("The encrypted sum was garbled on its way")
+        total = self._opened(letter, key, len(survivors))
+        kept: State = {"next": "nothing", "key": key.to_state()}
+        if not self.sum.part.publishes:
+            together = key.stream("behind", self.at.session, letter.digest)
+            rows = Rows(total[None], (survivors,))
+            return Turn(Opened().to_bytes(), kept, rows, together=together)
+        result = self.sum.part.to_bytes(total, self.sum.parameters)
+        text = self.sum.result_text(self.me, letter.digest, result)
+        return Turn(Opened(result, self._identity.sign(text)).to_bytes(), kept)
+
+    def _check_proofs(self, survivors: tuple[Party, ...], letter: Decrypt, key: Key) -> None:
+        """Abort unless enough members signed what they sent for this sum, and I am one of them."""
+        self.sum.require_enough(len(survivors), "upload")
+        proofs = pieces(letter.proofs, PROOF_BYTES, len(survivors))
+        mine = dict(zip(survivors, proofs, strict=True)).get(self.me, b"")
+        if mine[:32] != self._bytes("sent"):
+            raise ProtocolAbort("The server says that I am gone, or sent something else")
+        for who, proof in zip(survivors, proofs, strict=True):
+            text = self.sum.sent_text(who, key.id, proof[:32])
+            if who not in self._registry or not verify(
+                self._registry.key_of(who), text, proof[32:]
+            ):
+                raise ProtocolAbort(f"Client {who} did not sign what is said to be its vector")
+
+    def _opened(self, letter: Decrypt, key: Key, counted: int) -> Tensor:
+        words = self.sum.unpack_sum(letter.words)
+        # the same ciphertexts always get the same noise: asked twice, one says nothing new
+        stream = key.stream("flood", letter.digest)
+        secret = key.secret(self.sum.ring)
+        return self.sum.part.opened(secret, words, self.sum.parameters, self.at.plan, stream)
