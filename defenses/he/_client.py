@@ -22,7 +22,7 @@ from privfl.core._encrypted_letters import (
 )
 from privfl.core._letter import HEAD_BYTES, Letter, pieces
 from privfl.core._subset import from_bits
-from privfl.crypto import Identity, public_key, verify
+from privfl.crypto import Identity, public_key
 from privfl.defenses.he._key import KEY_BOX_BYTES, Card, Handover, Key
 from privfl.defenses.he._numbers import PROOF_BYTES, Numbers, digest_of
 from privfl.parts import Turn
@@ -77,10 +77,11 @@ class ClientSide:
 
     @cached_property
     def _key(self) -> Key | None:
-        """The key, while it lives."""
-        key = Key.of(self._kept.get("key"))
-        lives = key is not None and key.lives(self.at.round, self.sum.part.rounds_per_key)
-        return key if lives else None
+        return Key.of(self._kept.get("key"))
+
+    def _may_encrypt(self, key: Key) -> bool:
+        rounds = self.sum.part.rounds_per_key
+        return key.may_encrypt(self.at.round, self.at.pass_index, rounds)
 
     @property
     def _identity(self) -> Identity:
@@ -94,6 +95,8 @@ class ClientSide:
 
     def _present(self) -> Turn:
         key, box_seed = self._key, system.token_bytes(32)
+        if key is not None and not self._may_encrypt(key):
+            key = None
         card = Card(public_key(box_seed), NO_KEY if key is None else key.id)
         kept: State = {
             "next": "encrypt",
@@ -126,7 +129,8 @@ class ClientSide:
         key = self._key
         if key is None or key.id != letter.key:
             key = self._taken(letter)
-        self._require_unused(key)
+        if not self._may_encrypt(key):
+            raise ProtocolAbort("The key was used for as many sums as its noise is made for")
         words, seeds = self._encrypted(key, vector())
         digest = digest_of(words, seeds)
         signature = self._identity.sign(self.sum.sent_text(self.me, key.id, digest))
@@ -134,12 +138,6 @@ class ClientSide:
         kept: State = {"next": "decrypt", "key": used.to_state(), "sent": digest}
         # what has left can be added up from now on, whatever becomes of this round (rule R16)
         return Turn(Encrypted(words, seeds, signature).to_bytes(), kept, contributed=True)
-
-    def _require_unused(self, key: Key) -> None:
-        """Abort where a key that wears out is too old, or would be used twice in one pass."""
-        rounds, now = self.sum.part.rounds_per_key, (self.at.round, self.at.pass_index)
-        if not key.lives(self.at.round, rounds) or (rounds is not None and now <= key.last):
-            raise ProtocolAbort("The key was used for as many sums as its noise is made for")
 
     def _taken(self, letter: Encrypt) -> Key:
         """Take the key from who hands it out: a member of this sum, by its signature."""
@@ -185,9 +183,7 @@ class ClientSide:
             raise ProtocolAbort("The server says that I am gone, or sent something else")
         for who, proof in zip(survivors, proofs, strict=True):
             text = self.sum.sent_text(who, key.id, proof[:32])
-            if who not in self._registry or not verify(
-                self._registry.key_of(who), text, proof[32:]
-            ):
+            if not self._registry.has_signed(who, text, proof[32:]):
                 raise ProtocolAbort(f"Client {who} did not sign what is said to be its vector")
 
     def _opened(self, letter: Decrypt, key: Key, counted: int) -> Tensor:

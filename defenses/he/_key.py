@@ -17,7 +17,6 @@ from privfl.crypto import (
     derive,
     seal,
     unseal,
-    verify,
 )
 from privfl.lattice import SEED_BYTES, Ring, Secret
 
@@ -61,9 +60,13 @@ class Key:
     def _derived(self, length: int, *purpose: State) -> bytes:
         return derive(self.seed, encode(("privfl he 1", *purpose)), length)
 
-    def lives(self, round: int, rounds: int | None) -> bool:
-        """Tell whether it may be used in a round, where it lasts for ``rounds``; None: for ever."""
-        return rounds is None or self.born <= round < self.born + rounds
+    def may_encrypt(self, round: int, pass_index: int, rounds: int | None) -> bool:
+        """Tell whether it may be used for this sum, where it lasts for ``rounds``; None: for ever.
+
+        A key whose releases are counted is used once in each pass: what is counted is passes.
+        """
+        lives = rounds is None or self.born <= round < self.born + rounds
+        return lives and (rounds is None or (round, pass_index) > self.last)
 
     def used(self, round: int, pass_index: int) -> "Key":
         """Return the key after a sum."""
@@ -110,7 +113,7 @@ class Card:
     def is_signed_by(self, who: Party, occasion: Occasion, registry: Registry) -> bool:
         """Tell whether ``who`` signed this for this sum."""
         text = occasion.text("card", who, self._body())
-        return who in registry and verify(registry.key_of(who), text, self.signature)
+        return registry.has_signed(who, text, self.signature)
 
     def to_bytes(self) -> bytes:
         """Write it."""

@@ -28,11 +28,13 @@ def notes(part: "EncryptedSum", found: Parameters, contract: Contract) -> tuple[
             "The server gets the result, and is trusted to have asked for that of the sum: it "
             "could have one client's ciphertext opened in its place."
         )
-    else:
+    elif found.scheme == "CKKS":
         said.append(
             "The result stays with those who hold the key. Handing it on, or the model that it "
-            f"makes, is a release: {part!r} does not cover it; published=… does (R9)."
+            "makes, gives the key away (R9): published=… is for that."
         )
+    else:
+        said.append("The result stays with those who hold the key; published=True hands it out.")
     if contract.noise == "shares":
         said.append(
             "Shares of noise protect against nobody who holds the key (t = 0): the server and one "

@@ -1,6 +1,7 @@
 """What a ring costs and how exact its sums are."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from privfl.crypto import packed_size
@@ -90,4 +91,9 @@ class Parameters:
     @property
     def ring(self) -> Ring:
         """The ring to compute in, where the modulus is one prime."""
-        return Ring(self.scheme, self.degree, self.modulus_bits, self.plaintext_bits)
+        return _ring(self.scheme, self.degree, self.modulus_bits, self.plaintext_bits)
+
+
+@lru_cache(maxsize=16)  # a ring keeps SEAL's tables, which take longer than a small vector
+def _ring(scheme: Scheme, degree: int, modulus_bits: int, plaintext_bits: int) -> Ring:
+    return Ring(scheme, degree, modulus_bits, plaintext_bits)

@@ -21,7 +21,6 @@ from privfl.core._encrypted_letters import (
 )
 from privfl.core._letter import HEAD_BYTES, SIGNATURE_BYTES, pieces
 from privfl.core._subset import to_bits
-from privfl.crypto import verify
 from privfl.defenses.he._key import KEY_BOX_BYTES, Card
 from privfl.defenses.he._numbers import Numbers, digest_of
 from privfl.lattice import RunningSum
@@ -64,9 +63,7 @@ class ServerSide:
     def _signed(self, who: Party, text: bytes, signature: bytes) -> bool:
         """Tell whether ``who`` signed, where this server has a registry to ask."""
         registry = self.at.registry
-        return registry is None or (
-            who in registry and verify(registry.key_of(who), text, signature)
-        )
+        return registry is None or registry.has_signed(who, text, signature)
 
     # advertise: who holds which key
 

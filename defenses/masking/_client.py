@@ -31,7 +31,7 @@ from privfl.core._masking_letters import (
 )
 from privfl.core._roll import Roll
 from privfl.core._subset import from_bits, to_bits
-from privfl.crypto import Identity, masked, seal, share_to_bytes, split, unseal, verify
+from privfl.crypto import Identity, masked, seal, share_to_bytes, split, unseal
 from privfl.defenses.masking._sum import MaskedSum
 from privfl.parts import Turn
 
@@ -233,7 +233,7 @@ class ClientSide:
         ):
             said, signature = piece[:width], piece[width:]
             text = self._roll.edges_text(who, said)
-            if not verify(self._registry.key_of(who), text, signature):
+            if not self._registry.has_signed(who, text, signature):
                 raise ProtocolAbort(f"Client {who} did not sign with whom it masked")
             with_me = self.me in from_bits(said, self._roll.neighbors_of(who))
             if not (with_me and who in self._senders):
@@ -259,7 +259,7 @@ class ClientSide:
             raise ProtocolAbort(f"{len(signers)} signed who is counted, {quorum} are needed")
         signatures = pieces(letter.signatures, SIGNATURE_BYTES, len(signers))
         for who, signature in zip(signers, signatures, strict=True):
-            if who not in self._registry or not verify(self._registry.key_of(who), text, signature):
+            if not self._registry.has_signed(who, text, signature):
                 raise ProtocolAbort(f"Client {who} did not sign the survivors that I was shown")
 
     def _share_of(self, who: Party, box: bytes, kind: int) -> bytes:

@@ -38,7 +38,6 @@ from privfl.crypto import (
     public_key,
     share_from_bytes,
     unpack,
-    verify,
 )
 from privfl.defenses.masking._sum import MaskedSum
 from privfl.parts import Replies, Turn
@@ -98,9 +97,7 @@ class ServerSide:
 
     def _advertisement(self, who: Party, reply: bytes) -> Advertisement:
         made, registry = Advertisement.from_bytes(reply), self.at.registry
-        if registry is not None and not (
-            who in registry and made.is_signed_by(who, self.sum.occasion, registry)
-        ):
+        if registry is not None and not made.is_signed_by(who, self.sum.occasion, registry):
             raise ProtocolAbort("keys that it did not sign for this session and model")
         return made
 
@@ -165,7 +162,7 @@ class ServerSide:
     def _signed(self, who: Party, text: bytes, signature: bytes) -> bool:
         """Tell whether ``who`` signed, where this server has a registry to ask."""
         registry = self.at.registry
-        return registry is None or verify(registry.key_of(who), text, signature)
+        return registry is None or registry.has_signed(who, text, signature)
 
     def _edges_for(self, who: Party, said: Mapping[Party, bytes]) -> bytes:
         return b"".join(said[peer] for peer in self._roll.neighbors_of(who) if peer in said)

@@ -10,7 +10,7 @@ from privfl.core._encoding import Party, encode
 from privfl.core._errors import ProtocolAbort
 from privfl.core._letter import pieces
 from privfl.core._registry import Registry
-from privfl.crypto import Identity, public_key, verify
+from privfl.crypto import Identity, public_key
 
 SEED_BYTES = 32
 
@@ -94,7 +94,7 @@ class Advertisement:
     def is_signed_by(self, who: Party, occasion: Occasion, registry: Registry) -> bool:
         """Tell whether ``who`` signed this for this sum."""
         text = self.signed_text(who, occasion)
-        return verify(registry.key_of(who), text, self.signature)
+        return registry.has_signed(who, text, self.signature)
 
     def to_bytes(self) -> bytes:
         """Write 160 bytes."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from privfl.core._check import require
 from privfl.core._encoding import Party
 from privfl.core._toml import is_name, key_in, name_in, require_only, tables_in, toml, write_whole
+from privfl.crypto import verify
 
 
 class Registry(Mapping[Party, bytes]):
@@ -48,6 +49,14 @@ class Registry(Mapping[Party, bytes]):
                 f"Client {who!r} is not in the registry. Add its key with `privfl keys register`."
             )
         return self._keys[who]
+
+    def has_signed(self, who: Party, text: bytes, signature: bytes) -> bool:
+        """Tell whether ``signature`` is one of ``who`` over ``text``; of a stranger none is.
+
+        >>> Registry({}).has_signed(7, b"text", b"")
+        False
+        """
+        return who in self._keys and verify(self._keys[who], text, signature)
 
     def but(self, who: Party, key: bytes) -> "Registry":
         """Return a registry in which ``who`` has ``key``; this one stays as it is.

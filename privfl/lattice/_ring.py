@@ -143,7 +143,8 @@ class RunningSum:
         Raises:
             ValueError: for words that are none of the ring's; then nothing was added.
         """
-        self.ring.require(words)
+        if self._blocks and len(words) != len(self._blocks):
+            raise ValueError(f"A sum of {len(self._blocks)} blocks. Found {len(words)}.")
         sent = [
             self.ring.fresh(block, seeds[k * SEED_BYTES : (k + 1) * SEED_BYTES])
             for k, block in enumerate(words)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from privfl.core import At, Party, ProtocolAbort, State, encode
-from privfl.crypto import verify
 
 COMMITMENT_BYTES = 32
 
@@ -78,7 +77,7 @@ def require_signed(commitment: State, who: Party, at: At) -> None:
         return
     made = bytes_of(commitment)
     bare, signature = made[:COMMITMENT_BYTES], made[COMMITMENT_BYTES:]
-    if who not in at.registry or not verify(at.registry.key_of(who), bare, signature):
+    if not at.registry.has_signed(who, bare, signature):
         raise ProtocolAbort(f"Client {who} did not sign its commitment to a coin")
 
 

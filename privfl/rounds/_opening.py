@@ -136,7 +136,7 @@ class Opening:
 
     def _require_kinds(self) -> None:
         numbers = (self.body, self.statistics, self.round, self.pass_index)
-        counts = all(isinstance(x, int) and not isinstance(x, bool) and x >= 0 for x in numbers)
+        counts = all(type(x) is int and 0 <= x < 2**63 for x in numbers)  # no bool
         texts = all(isinstance(x, bytes) for x in (self.fingerprint, self.model, self.nonce))
         present = isinstance(self.present, tuple) and set(self.present) <= set(self.cohort.members)
         if not (counts and texts and present and isinstance(self.public, Mapping)):

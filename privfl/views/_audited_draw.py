@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping
 
 from privfl.core import At, Cohort, Contract, Party, Plan, Registry
-from privfl.crypto import verify
 from privfl.parts._draw import COMMITMENT_BYTES, Draw, commitment_to
 from privfl.views._audited_sum import Broken, Fields
 from privfl.views._findings import Rule
@@ -48,7 +47,7 @@ class AuditedDraw:
         bare, signature = made[:COMMITMENT_BYTES], made[COMMITMENT_BYTES:]
         if who not in self.registry:
             yield Rule.SIGNATURE, f"client {who} is not in the registry"
-        elif not verify(self.registry.key_of(who), bare, signature):
+        elif not self.registry.has_signed(who, bare, signature):
             yield Rule.SIGNATURE, f"client {who} did not sign this commitment"
 
     def _reveal(self, who: Party, fields: Fields) -> Broken:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from privfl.core import Advertisement, Party, Registry
 from privfl.core._roll import Roll
 from privfl.core._subset import to_bits
-from privfl.crypto import verify
 from privfl.views._findings import Rule, SumFindings
 from privfl.views._letter_facts import sha256
 from privfl.views._masked_sum import MaskedSum, bytes_in, names_in
@@ -189,7 +188,7 @@ class AuditedSum:
     def _unsigned(self, rule: Rule, who: Party, text: bytes, signature: bytes) -> Broken:
         if who not in self.registry:
             yield rule, f"client {who} is not in the registry"
-        elif not verify(self.registry.key_of(who), text, signature):
+        elif not self.registry.has_signed(who, text, signature):
             yield rule, f"client {who} did not sign this"
 
     @property
