@@ -46,9 +46,29 @@ the sixth client's vector, three numbers that are equal but for rounding:
 
 Nor does any hide what a sum itself shows: if all others send zeros, whether by chance or since the
 model that everybody got teaches them nothing, the sum is the victim's update.
+
+In an encrypted sum of CKKS it takes no lie. A result that is handed out just as it decrypts is an
+equation for the secret key, and who kept the ciphertexts then reads each client's. Here is a sum
+without the noise that belongs to it, and one with it:
+
+>>> from privfl.core import Vantage
+>>> from privfl.defenses.he import CKKS
+>>> class Bare(CKKS):
+...     def parameters(self, plan):
+...         return CKKS().parameters(plan)
+>>> def attacked(part):
+...     line = Pipeline(Clip(1.0), part)
+...     transcript = line.aggregate(torch.eye(3, 2048) / 2, transcript=True).transcript
+...     return CKKSKeyRecovery()(line, transcript.view(Vantage.SERVER))
+>>> found = attacked(Bare(published=5))
+>>> found.key.unique(), found.updates[0][1][:4].round(decimals=6) + 0.0
+(tensor([-1,  0,  1]), tensor([0.0000, 0.5000, 0.0000, 0.0000], dtype=torch.float64))
+>>> attacked(CKKS(published=5)).key is None
+True
 """
 
 from privfl.attacks.protocol._asked_twice import AskedTwice
+from privfl.attacks.protocol._ckks_key_recovery import CKKSKeyRecovery, Recovered
 from privfl.attacks.protocol._collusion import Collusion
 from privfl.attacks.protocol._double_unmasking import DoubleUnmasking
 from privfl.attacks.protocol._extra_pass import ExtraPass
@@ -66,6 +86,7 @@ from privfl.attacks.protocol._two_models import TwoModels
 
 __all__ = [
     "AskedTwice",
+    "CKKSKeyRecovery",
     "Collusion",
     "DoubleUnmasking",
     "ExtraPass",
@@ -74,6 +95,7 @@ __all__ = [
     "MaliciousServer",
     "Outcome",
     "PaddedQuorum",
+    "Recovered",
     "RepeatedMasks",
     "ShrunkPass",
     "SplitEdges",

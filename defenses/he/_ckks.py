@@ -43,7 +43,8 @@ class CKKS(EncryptedSum):
         - No coordinate of the mean is off by more than ``plan.error``, but with a chance below
           2^-40.
         - What is published does not give the key away (Li and Micciancio 2021,
-          https://eprint.iacr.org/2020/1533), up to 30 statistical bits.
+          https://eprint.iacr.org/2020/1533), up to 30 statistical bits, nor, to a server that asks
+          for one sum a round, a single update.
         - Not hidden: anything, from the server together with one client; nor what a sum shows.
 
     >>> import torch

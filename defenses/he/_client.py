@@ -11,6 +11,7 @@ from torch import Tensor
 
 from privfl.core import At, Party, ProtocolAbort, Registry, Rows, State, decode
 from privfl.core._encrypted_letters import (
+    DIGEST_BYTES,
     NO_KEY,
     Decrypt,
     Encrypt,
@@ -20,11 +21,12 @@ from privfl.core._encrypted_letters import (
     Opened,
     Present,
 )
-from privfl.core._letter import HEAD_BYTES, Letter, pieces
+from privfl.core._letter import HEAD_BYTES, SIGNATURE_BYTES, Letter, pieces
 from privfl.core._subset import from_bits
 from privfl.crypto import Identity, public_key
 from privfl.defenses.he._key import KEY_BOX_BYTES, Card, Handover, Key
-from privfl.defenses.he._numbers import PROOF_BYTES, Numbers, digest_of
+from privfl.defenses.he._numbers import PROOF_BYTES, Numbers, Words, digest_of, digests_of
+from privfl.lattice import SEED_BYTES
 from privfl.parts import Turn
 
 Kind = TypeVar("Kind", bound=Letter)
@@ -65,8 +67,9 @@ class ClientSide:
 
     @property
     def _largest(self) -> int:
-        each = Card.SIZE + PROOF_BYTES
-        return HEAD_BYTES + len(self.sum.members) * each + self.sum.parameters.bytes_down
+        found = self.sum.parameters
+        each = Card.SIZE + PROOF_BYTES + found.ciphertexts * SEED_BYTES
+        return HEAD_BYTES + len(self.sum.members) * each + found.bytes_down
 
     @cached_property
     def _kept(self) -> Mapping[Party, State]:
@@ -132,10 +135,10 @@ class ClientSide:
         if not self._may_encrypt(key):
             raise ProtocolAbort("The key was used for as many sums as its noise is made for")
         words, seeds = self._encrypted(key, vector())
-        digest = digest_of(words, seeds)
-        signature = self._identity.sign(self.sum.sent_text(self.me, key.id, digest))
+        sent = digests_of(words, seeds)
+        signature = self._identity.sign(self.sum.sent_text(self.me, key.id, sent))
         used = key.used(self.at.round, self.at.pass_index)
-        kept: State = {"next": "decrypt", "key": used.to_state(), "sent": digest}
+        kept: State = {"next": "decrypt", "key": used.to_state(), "sent": sent}
         # what has left can be added up from now on, whatever becomes of this round (rule R16)
         return Turn(Encrypted(words, seeds, signature).to_bytes(), kept, contributed=True)
 
@@ -161,34 +164,48 @@ class ClientSide:
     def _decrypt(self, letter: Decrypt) -> Turn:
         survivors = from_bits(letter.survivors, self.sum.members)
         key = cast("Key", self._key)  # that this sum was encrypted under
-        self._check_proofs(survivors, letter, key)
+        proofs = self._checked_proofs(survivors, letter, key)
         if not hmac.compare_digest(letter.digest, digest_of(letter.words)):
             raise ProtocolAbort("The encrypted sum was garbled on its way")
-        total = self._opened(letter, key, len(survivors))
+        words = self._ciphertexts(letter, proofs)
+        total = self._opened(words, key)
         kept: State = {"next": "nothing", "key": key.to_state()}
         if not self.sum.part.publishes:
-            together = key.stream("behind", self.at.session, letter.digest)
+            together = key.stream("behind", self.at.session, digest_of(words.tobytes()))
             rows = Rows(total[None], (survivors,))
             return Turn(Opened().to_bytes(), kept, rows, together=together)
         result = self.sum.part.to_bytes(total, self.sum.parameters)
         text = self.sum.result_text(self.me, letter.digest, result)
         return Turn(Opened(result, self._identity.sign(text)).to_bytes(), kept)
 
-    def _check_proofs(self, survivors: tuple[Party, ...], letter: Decrypt, key: Key) -> None:
+    def _checked_proofs(
+        self, survivors: tuple[Party, ...], letter: Decrypt, key: Key
+    ) -> list[bytes]:
         """Abort unless enough members signed what they sent for this sum, and I am one of them."""
         self.sum.require_enough(len(survivors), "upload")
         proofs = pieces(letter.proofs, PROOF_BYTES, len(survivors))
         mine = dict(zip(survivors, proofs, strict=True)).get(self.me, b"")
-        if mine[:32] != self._bytes("sent"):
+        if mine[:-SIGNATURE_BYTES] != self._bytes("sent"):
             raise ProtocolAbort("The server says that I am gone, or sent something else")
         for who, proof in zip(survivors, proofs, strict=True):
-            text = self.sum.sent_text(who, key.id, proof[:32])
-            if not self._registry.has_signed(who, text, proof[32:]):
+            text = self.sum.sent_text(who, key.id, proof[:-SIGNATURE_BYTES])
+            if not self._registry.has_signed(who, text, proof[-SIGNATURE_BYTES:]):
                 raise ProtocolAbort(f"Client {who} did not sign what is said to be its vector")
+        return proofs
 
-    def _opened(self, letter: Decrypt, key: Key, counted: int) -> Tensor:
-        words = self.sum.unpack_sum(letter.words)
-        # the same ciphertexts always get the same noise: asked twice, one says nothing new
-        stream = key.stream("flood", letter.digest)
+    def _opened(self, words: Words, key: Key) -> Tensor:
+        # the same ciphertexts get the same noise, so that to ask twice says nothing new, and no
+        # others do: between two that share it, the noise would cancel
+        stream = key.stream("flood", digest_of(words.tobytes()))
         secret = key.secret(self.sum.ring)
         return self.sum.part.opened(secret, words, self.sum.parameters, self.at.plan, stream)
+
+    def _ciphertexts(self, letter: Decrypt, proofs: list[bytes]) -> Words:
+        if not self.sum.part.publishes:
+            return self.sum.unpack_sum(letter.words)
+        size = self.sum.parameters.ciphertexts * SEED_BYTES
+        seeds = pieces(letter.seeds, size, len(proofs))
+        for proof, each in zip(proofs, seeds, strict=True):
+            if digest_of(each) != proof[DIGEST_BYTES : 2 * DIGEST_BYTES]:
+                raise ProtocolAbort("Seeds that nobody signed")
+        return self.sum.rebuild_sum(letter.words, seeds)

@@ -31,7 +31,10 @@ def exchanges(part: "EncryptedSum", found: Parameters, cohort: Cohort) -> tuple[
     n, seeds = len(cohort), found.ciphertexts * SEED_BYTES
     asked = Encrypt(bytes(KEY_ID_BYTES))
     sent = Blank(found.bytes_up - seeds), Blank(seeds), Blank(SIGNATURE_BYTES)
-    summed = Blank(-(-n // 8)), Blank(n * PROOF_BYTES), Blank(found.bytes_down), Blank(32)
+    words, others = found.bytes_down, 0
+    if part.publishes:
+        words, others = found.bytes_up - seeds, n * seeds
+    summed = Blank(-(-n // 8)), Blank(n * PROOF_BYTES), Blank(words), Blank(others), Blank(32)
     result = Opened().to_bytes()
     opened = len(result)
     if part.publishes:

@@ -25,8 +25,8 @@ def notes(part: "EncryptedSum", found: Parameters, contract: Contract) -> tuple[
     ]
     if part.publishes:
         said.append(
-            "The server gets the result, and is trusted to have asked for that of the sum: it "
-            "could have one client's ciphertext opened in its place."
+            "The server gets the result, and is trusted to ask for one sum a round: of two that "
+            "differ in one client it could tell that client's update. The key it cannot ask for."
         )
     elif found.scheme == "CKKS":
         said.append(

@@ -1,7 +1,7 @@
 """The numbers of one encrypted sum, which both sides derive alike."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -16,13 +16,13 @@ from privfl.core._subset import from_bits
 from privfl.crypto import pack, unpack
 from privfl.defenses.he._key import Card
 from privfl.defenses.he._parameters import Parameters
-from privfl.lattice import SEED_BYTES, Ring
+from privfl.lattice import SEED_BYTES, Ring, RunningSum
 
 if TYPE_CHECKING:
     from privfl.defenses.he._encrypted_sum import EncryptedSum
 
 Words = NDArray[np.uint64]
-PROOF_BYTES = DIGEST_BYTES + SIGNATURE_BYTES
+PROOF_BYTES = 2 * DIGEST_BYTES + SIGNATURE_BYTES
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,25 @@ class Numbers:
         """Read the sum's ciphertexts: -> (ciphertexts, 2, degree) words.
 
         Raises:
-            ProtocolAbort: for another length, or words outside of the modulus.
+            ProtocolAbort: for another length, words outside of the modulus, or where the second
+                polynomial is zero.
         """
         words = self._unpacked(data, (self.parameters.ciphertexts, 2, self.parameters.degree))
         if not words[:, 1].any(axis=1).all():
             raise ProtocolAbort("A ciphertext that hides nothing: its second polynomial is zero")
         return words
+
+    def rebuild_sum(self, data: bytes, seeds: Sequence[bytes]) -> Words:
+        """Read first polynomials, and add up the second ones of everybody's seeds.
+
+        -> (ciphertexts, 2, degree) words, as `unpack_sum`, but a server that lies has no choice of
+        what the key is multiplied by: it could have the key itself opened.
+
+        Raises:
+            ProtocolAbort: for another length, or words outside of the modulus.
+        """
+        words = self._unpacked(data, (self.parameters.ciphertexts, self.parameters.degree))
+        return RunningSum.rebuilt(self.ring, words, seeds).words()
 
     def _unpacked(self, data: bytes, shape: tuple[int, ...]) -> Words:
         try:
@@ -99,13 +112,13 @@ class Numbers:
             raise ProtocolAbort("Ciphertexts of another length, or outside the modulus") from error
         return words.reshape(shape)
 
-    def sent_text(self, who: Party, key: bytes, digest: bytes) -> bytes:
-        """Return what ``who`` signs of its ciphertexts."""
-        return self.occasion.text("encrypted", who, key, digest)
+    def sent_text(self, who: Party, key: bytes, digests: bytes) -> bytes:
+        """Return what ``who`` signs of its ciphertexts: `digests_of` them."""
+        return self.occasion.text("encrypted", who, key, digests)
 
     def result_text(self, who: Party, words: bytes, result: bytes) -> bytes:
         """Return what ``who`` signs of a result: of which ciphertexts it is."""
-        return self.occasion.text("opened", who, words, hashlib.sha256(result).digest())
+        return self.occasion.text("opened", who, words, digest_of(result))
 
     def cards(self, data: bytes, who: bytes) -> Mapping[Party, Card]:
         """Read the cards of those whom ``who`` names in bits.
@@ -118,6 +131,11 @@ class Numbers:
         return dict(zip(named, read, strict=True))
 
 
-def digest_of(words: bytes, seeds: bytes = b"") -> bytes:
-    """Hash ciphertexts: 32 bytes."""
-    return hashlib.sha256(words + seeds).digest()
+def digest_of(data: bytes) -> bytes:
+    """Hash words, seeds or a result: 32 bytes."""
+    return hashlib.sha256(data).digest()
+
+
+def digests_of(words: bytes, seeds: bytes) -> bytes:
+    """Hash words and seeds apart, so that either can be checked without the other: 64 bytes."""
+    return digest_of(words) + digest_of(seeds)

@@ -22,7 +22,7 @@ from privfl.core._encrypted_letters import (
 from privfl.core._letter import HEAD_BYTES, SIGNATURE_BYTES, pieces
 from privfl.core._subset import to_bits
 from privfl.defenses.he._key import KEY_BOX_BYTES, Card
-from privfl.defenses.he._numbers import Numbers, digest_of
+from privfl.defenses.he._numbers import Numbers, digest_of, digests_of
 from privfl.lattice import RunningSum
 from privfl.parts import Replies, Turn
 
@@ -160,33 +160,44 @@ class ServerSide:
 
     def _after_upload(self, replies: Replies) -> Turn:
         total = RunningSum(self.sum.ring)
-        proofs: dict[Party, bytes] = {}
+        sent: dict[Party, tuple[bytes, bytes]] = {}
         for who, reply in replies:  # one at a time: a server holds one sum, whatever n
             try:
-                proofs[who] = self._added(total, who, reply)
+                sent[who] = self._added(total, who, reply)
             except ProtocolAbort as error:
                 self.rejected[who] = str(error)
-        self.sum.require_enough(len(proofs), "upload")
-        survivors = tuple(who for who in self.sum.members if who in proofs)
-        words = self.sum.pack(total.words())
-        proven = b"".join(proofs[who] for who in survivors)
-        bits = to_bits(survivors, self.sum.members)
-        letter = Decrypt(bits, proven, words, digest_of(words)).to_bytes()
+        self.sum.require_enough(len(sent), "upload")
+        survivors = tuple(who for who in self.sum.members if who in sent)
+        letter = self._sum_letter(total, survivors, sent)
         if not self.sum.part.publishes:
             return self._going("decrypt", dict.fromkeys(survivors, letter), survivors=survivors)
         return self._ask_to_open(survivors, letter, ())
 
-    def _added(self, total: RunningSum, who: Party, reply: bytes) -> bytes:
-        """Add one client's ciphertexts, and return the proof that it sent them."""
+    def _sum_letter(
+        self,
+        total: RunningSum,
+        survivors: tuple[Party, ...],
+        sent: Mapping[Party, tuple[bytes, bytes]],
+    ) -> bytes:
+        proofs, seeds = (b"".join(sent[who][k] for who in survivors) for k in (0, 1))
+        bits, words = to_bits(survivors, self.sum.members), total.words()
+        if self.sum.part.publishes:
+            packed = self.sum.pack(words[:, 0])
+            return Decrypt(bits, proofs, packed, seeds, digest_of(packed)).to_bytes()
+        packed = self.sum.pack(words)
+        return Decrypt(bits, proofs, packed, digest=digest_of(packed)).to_bytes()
+
+    def _added(self, total: RunningSum, who: Party, reply: bytes) -> tuple[bytes, bytes]:
+        """Add one client's ciphertexts: -> the proof that it sent them, and their seeds."""
         found = Encrypted.read(reply, HEAD_BYTES + self.sum.parameters.bytes_up)
-        digest = digest_of(found.words, found.seeds)
-        text = self.sum.sent_text(who, self._bytes("key"), digest)
+        digests = digests_of(found.words, found.seeds)
+        text = self.sum.sent_text(who, self._bytes("key"), digests)
         if not self._signed(who, text, found.signature):
             raise ProtocolAbort("ciphertexts that it did not sign for this sum and key")
         if len(found.signature) != SIGNATURE_BYTES:
             raise ProtocolAbort("a signature of another length")
         total.add(self.sum.unpack_fresh(found.words, found.seeds), found.seeds)
-        return digest + found.signature
+        return digests + found.signature, found.seeds
 
     # decrypt: by those who hold the key
 

@@ -80,14 +80,16 @@ class Decrypt(Letter):
 
     Attributes:
         survivors: who of the cohort is in it, in bits.
-        proofs: of each, a hash of what it sent and its signature over that.
-        words: both polynomials of each ciphertext, packed.
+        proofs: of each, hashes of its words and seeds, and its signature over them.
+        words: the polynomials of each ciphertext, packed: both, or the first alone.
+        seeds: then everybody's, of which the reader adds up the second ones by itself.
         digest: hash of the words: what was garbled on its way is not opened.
     """
 
     survivors: bytes
     proofs: bytes = field(repr=False)
     words: bytes = field(repr=False)
+    seeds: bytes = field(default=b"", repr=False)
     digest: bytes = b""
 
 

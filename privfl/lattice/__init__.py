@@ -15,7 +15,8 @@ the file that SEAL loads by itself.
 [7, 7, 7]
 """
 
+from privfl.lattice._plaintexts import coefficients, decode, encode
 from privfl.lattice._ring import SEED_BYTES, Ring, RunningSum
 from privfl.lattice._secret import Secret
 
-__all__ = ["SEED_BYTES", "Ring", "RunningSum", "Secret"]
+__all__ = ["SEED_BYTES", "Ring", "RunningSum", "Secret", "coefficients", "decode", "encode"]

@@ -1,6 +1,7 @@
 """What everybody knows of a ring, and sums in it: no secret has a place here."""
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -82,6 +83,13 @@ class Ring:
 
         return sealapi.Evaluator(self.context)
 
+    @cached_property
+    def encoder(self) -> Any:
+        """SEAL's encoder of CKKS."""
+        from tenseal import sealapi
+
+        return sealapi.CKKSEncoder(self.context)
+
     def require(self, words: Words) -> None:
         """Raise a ValueError unless every word is below the prime: nothing else reaches SEAL."""
         if words.size and int(words.max()) >= self.modulus:
@@ -154,6 +162,19 @@ class RunningSum:
             return
         for total, block in zip(self._blocks, sent, strict=True):
             self.ring.evaluator.add_inplace(total, block)
+
+    @classmethod
+    def rebuilt(cls, ring: Ring, words: Words, seeds: Sequence[bytes]) -> "RunningSum":
+        """Make a sum of its first polynomials (blocks, degree) and of all senders' seeds.
+
+        Raises:
+            ValueError: for words that are none of the ring's.
+        """
+        total, (first, *others) = cls(ring), seeds
+        total.add(words, first)
+        for each in others:
+            total.add(np.zeros_like(words), each)
+        return total
 
     def words(self) -> Words:
         """Return the sums: (blocks, 2, degree)."""

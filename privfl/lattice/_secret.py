@@ -2,17 +2,18 @@
 
 import struct
 from collections.abc import Iterable
-from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from privfl.lattice._files import HEADER_BYTES, body_of, filled, under_header
+from privfl.lattice._plaintexts import (
+    Slots,
+    integers_of,
+    plain_of_integers,
+    plain_of_slots,
+    slots_of,
+)
 from privfl.lattice._ring import SEED_BYTES, Ring, Words
-
-_PLAIN = struct.Struct("<32sQd")  # parameters (none where the form is coefficients), count, scale
-Slots = NDArray[np.complex128]
 
 
 class Secret:
@@ -46,12 +47,6 @@ class Secret:
         """Refuse to be pickled."""
         raise TypeError("A Secret is not pickled: who has it decrypts. Keep its seed.")
 
-    @cached_property
-    def _encoder(self) -> Any:
-        from tenseal import sealapi
-
-        return sealapi.CKKSEncoder(self.ring.context)
-
     def encrypt(self, blocks: Words | Slots) -> tuple[Words, bytes]:
         """Encrypt blocks afresh: -> (blocks, degree) words and 64 bytes of seed for each.
 
@@ -69,25 +64,13 @@ class Secret:
         return np.stack([words for words, _ in fresh]), b"".join(seed for _, seed in fresh)
 
     def _plaintexts(self, blocks: Words | Slots) -> Iterable[Any]:
-        return map(self._integers if self.ring.scheme == "BFV" else self._encoded, blocks)
-
-    def _integers(self, block: Words) -> Any:
-        from tenseal import sealapi
-
-        data = struct.pack("<Q", len(block)) + block.astype("<u8", copy=False).tobytes()
-        body = _PLAIN.pack(bytes(32), len(block), 1.0) + under_header(data)
-        return filled(sealapi.Plaintext(), self.ring.context, body)
-
-    def _encoded(self, slots: Slots) -> Any:
-        from tenseal import sealapi
-
-        plain = sealapi.Plaintext()
-        self._encoder.encode(slots.tolist(), 1.0, plain)
-        return plain
+        make: Any = plain_of_integers if self.ring.scheme == "BFV" else plain_of_slots
+        return (make(self.ring, block) for block in blocks)
 
     def decrypt_integers(self, words: Words) -> Words:
         """Decrypt BFV: (blocks, 2, degree) -> (blocks, degree) integers modulo 2^plaintext_bits."""
-        return np.stack([self._coefficients(self._decrypted(self.ring.whole(w))) for w in words])
+        sealed = map(self.ring.whole, words)
+        return np.stack([integers_of(self.ring, self._decrypted(each)) for each in sealed])
 
     def decrypt_slots(self, words: Words, flood: Slots | None = None) -> Slots:
         """Decrypt CKKS: (blocks, 2, degree) -> (blocks, degree / 2) complex numbers.
@@ -99,8 +82,8 @@ class Secret:
         for k, block in enumerate(words):
             sealed = self.ring.whole(block)
             if flood is not None:
-                self.ring.evaluator.add_plain_inplace(sealed, self._encoded(flood[k]))
-            out[k] = self._encoder.decode_complex(self._decrypted(sealed))
+                self.ring.evaluator.add_plain_inplace(sealed, plain_of_slots(self.ring, flood[k]))
+            out[k] = slots_of(self.ring, self._decrypted(sealed))
         return out
 
     def opens(self, words: Words) -> bool:
@@ -113,10 +96,3 @@ class Secret:
         plain = sealapi.Plaintext()
         self._decryptor.decrypt(sealed, plain)
         return plain
-
-    def _coefficients(self, plain: Any) -> Words:
-        body = body_of(plain)
-        found = np.frombuffer(body, "<u8", offset=_PLAIN.size + HEADER_BYTES + 8)
-        out = np.zeros(self.ring.degree, np.uint64)  # SEAL leaves zeros at the end out
-        out[: len(found)] = found
-        return out
