@@ -20,6 +20,17 @@ SAYS = {
         "10 of 10 refuse: 5 signed who is counted",
         "6 groups bear 2 attackers",
     ],
+    "5_homomorphic_aggregation": [
+        "server: opened nothing",
+        "within 1e-7: True",
+        "integers add up exactly: True",
+        "PlanError: [R9] The mean of 100 updates",
+        "NotApplicable: The server was handed no result",
+        "Careless(published=100): a key of 2,048 coefficients, 10 of 10 updates are read",
+        "10 of 10 pictures are certified",
+        "\nCKKS(published=100): no key, 0 of 10 updates are read",
+        "enough: True",
+    ],
 }
 
 

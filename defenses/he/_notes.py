@@ -26,7 +26,8 @@ def notes(part: "EncryptedSum", found: Parameters, contract: Contract) -> tuple[
     if part.publishes:
         said.append(
             "The server gets the result, and is trusted to ask for one sum a round: of two that "
-            "differ in one client it could tell that client's update. The key it cannot ask for."
+            "differ in one client it could tell that client's update, and more results than one a "
+            "round wear the key's noise down."
         )
     elif found.scheme == "CKKS":
         said.append(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from privfl.core import Party, Registry, Rows, State, Vantage
+from privfl.core import SERVER, Party, Registry, Rows, State, Vantage
 from privfl.rounds import Line
 from privfl.views._round_log import head_of, round_log
 from privfl.views._view import Posted, View
@@ -20,7 +20,7 @@ class Transcript:
         posted: every letter, in order.
         opened: the sums that the opener held.
         openers: the parties who opened them.
-        release: (d,) what was published.
+        release: (d,) what came of it; what a server opens is published, what clients open is not.
         states: what each party keeps.
         pipeline: that ran the round.
         survivors: who is counted.
@@ -42,8 +42,9 @@ class Transcript:
             post for post in self.posted if post.sender in vantage or post.receiver in vantage
         )
         opens = bool(self.openers & vantage.parties)
+        release = self.release if opens or SERVER in self.openers else None
         states = {who: state for who, state in self.states.items() if who in vantage}
-        return View(vantage, letters, self.opened if opens else None, self.release, states)
+        return View(vantage, letters, self.opened if opens else None, release, states)
 
     def to_log(self) -> tuple[str, ...]:
         """Return the public record of a masked round, a line of JSON a letter; see `round_log`.

@@ -117,3 +117,13 @@ def test_letters_of_the_second_stage_reach_those_who_sent():
     first = Round.open(line, opened(line, clients))
     second = first.collect(wire(first.letters))
     assert (second.stage, set(second.letters)) == ("open", {0, 2})
+
+
+def test_nobody_but_who_opens_holds_the_release():
+    updates = whole_numbers(3, 2)
+    kept = Pipeline(ClientsOpen()).aggregate(updates, transcript=True).transcript
+    assert kept.view(Vantage.SERVER).release is None
+    assert kept.view(Vantage.OUTSIDER).release is None
+    assert torch.equal(kept.view(Vantage.client(1)).release, updates.mean(dim=0))
+    published = Pipeline().aggregate(updates, transcript=True).transcript
+    assert torch.equal(published.view(Vantage.OUTSIDER).release, updates.mean(dim=0))
