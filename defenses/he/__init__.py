@@ -10,7 +10,7 @@ pipeline, behind a clip:
 >>> shield = Pipeline(Clip(1.0), CKKS())
 >>> plan = shield.plan(n_clients=10, dim=1_000_000)
 >>> f"{plan.bytes_up / 1_000_000:.1f} bytes a parameter, off by {plan.error:.0e}"
-'4.4 bytes a parameter, off by 4e-08'
+'4.5 bytes a parameter, off by 3e-08'
 >>> dict(shield.explain(n_clients=10, dim=1_000_000).sees)["the server"]
 'ciphertexts'
 
@@ -24,8 +24,9 @@ with the clients, unless ``published=`` floods it with noise for so many sums:
 `parameters` is the planner behind both, for numbers of your own:
 
 >>> from privfl.defenses.he import parameters
->>> parameters(n_clients=100, clip_norm=1.0, bits=16, scheme="BFV").plaintext_bits
-23
+>>> found = parameters(n_clients=100, clip_norm=1.0, bits=16, scheme="BFV")
+>>> found.integers, found.integer_bits, f"{found.bytes_per_parameter:.2f}"
+(2, 23, '3.75')
 """
 
 from privfl.defenses.he._bfv import BFV

@@ -1,12 +1,14 @@
 """CKKS: how far off a sum is, and how much noise hides the key where it is released."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
 
 from privfl.core import PlanError
 from privfl.core._ring import TAIL
-from privfl.defenses.he._parameters import Parameters, Sum
-from privfl.defenses.he._standard import Primes
+from privfl.defenses.he._parameters import Parameters, Sum, leanest
+from privfl.defenses.he._standard import Primes, Rings
 
 ERROR_VARIANCE = 10.5  # of a fresh ciphertext's coefficient, a centred binomial of 2 x 21 bits
 ROUNDING = 0.5  # the most that encoding moves a coefficient
@@ -17,31 +19,47 @@ SLACK = 0.5  # bits of the modulus that no honest sum reaches
 LONGER = 1 + 2.0**-10  # by what float32 rounds, an update may pass its bound
 
 
+@lru_cache(maxsize=256)
 def approximate(
-    wanted: Sum,
-    tolerance: float,
-    rounds: int,
-    rings: Iterable[tuple[int, Primes]],
-    scale: float | None = None,
+    wanted: Sum, tolerance: float, rounds: int, rings: Rings, scale: float | None = None
 ) -> Parameters:
-    """Return the first ring in which everybody's mean is right to ``tolerance``.
+    """Return the leanest ring in which everybody's mean is right to ``tolerance``.
 
     Raises:
         PlanError: where none is; it says how far the best goes.
     """
-    best = math.inf
-    for degree, primes in rings:
-        bare = Parameters("CKKS", degree, primes, wanted.dim)
-        flood = flood_std(wanted, degree, rounds)
-        used = largest_scale(wanted, bare, flood) if scale is None else scale
-        error = error_of_mean(wanted, degree, used, flood)
+    tried = [
+        found
+        for degree, moduli in rings
+        for found in _until(tolerance, wanted, rounds, degree, moduli, scale)
+    ]
+    fits = [found for found in tried if found.error <= tolerance]
+    if not fits:
+        best = min((found.error for found in tried), default=math.inf)
+        refusal = _refusal(wanted, tolerance, rounds, best, scale)
+        raise PlanError("R9", ("CKKS parameters",), *refusal)
+    return leanest(fits)
+
+
+def _until(
+    tolerance: float,
+    wanted: Sum,
+    rounds: int,
+    degree: int,
+    moduli: Sequence[Primes],
+    scale: float | None,
+) -> Iterator[Parameters]:
+    """Yield what a degree's moduli reach, up to the first that is good enough."""
+    flood = flood_std(wanted, degree, rounds)
+    for primes in moduli:
+        bare = Parameters("CKKS", degree, primes, wanted.dim, flood_std=flood)
+        used = largest_scale(wanted, bare) if scale is None else scale
         margin = bare.data_bits - 1 - math.log2(_largest(wanted, degree, used, flood))
-        if margin < SLACK - 1e-9:
-            continue
-        best = min(best, error)
-        if error <= tolerance:
-            return Parameters("CKKS", degree, primes, wanted.dim, used, 0, error, margin, flood)
-    raise PlanError("R9", ("CKKS parameters",), *_refusal(wanted, tolerance, rounds, best, scale))
+        if margin >= SLACK - 1e-9:
+            error = error_of_mean(wanted, degree, used, flood)
+            yield replace(bare, scale=used, error=error, margin_bits=margin)
+            if error <= tolerance:
+                return
 
 
 def flood_std(wanted: Sum, degree: int, rounds: int) -> float:
@@ -72,9 +90,9 @@ def error_of_mean(wanted: Sum, degree: int, scale: float, flood: float) -> float
     return (rounding + random + FLOAT * lengths) / (n * scale)
 
 
-def largest_scale(wanted: Sum, bare: Parameters, flood: float) -> float:
+def largest_scale(wanted: Sum, bare: Parameters) -> float:
     """Return the largest power of two whose sums stay within the modulus."""
-    room = 2.0 ** (bare.data_bits - 1 - SLACK) - _largest(wanted, bare.degree, 0.0, flood)
+    room = 2.0 ** (bare.data_bits - 1 - SLACK) - _largest(wanted, bare.degree, 0.0, bare.flood_std)
     if room <= 0:
         return 1.0
     each = _largest(wanted, bare.degree, 1.0, 0.0) - _largest(wanted, bare.degree, 0.0, 0.0)

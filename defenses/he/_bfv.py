@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -23,10 +24,11 @@ from privfl.parts import Part
 class BFV(EncryptedSum):
     """Let clients alone learn the exact sum of their integers.
 
-    Fan and Vercauteren 2012 (https://eprint.iacr.org/2012/144), of which a sum needs little: an
-    integer a coefficient, one prime, no key but the secret one. Half of a fresh ciphertext travels
-    as a seed. An update of real numbers is rounded by itself to 16 bits; write `Quantize` in front
-    for others. Integer noise comes out as it went in, so that what was proved of it holds.
+    Fan and Vercauteren 2012 (https://eprint.iacr.org/2012/144), of which a sum needs little: one
+    prime, and no key but the secret one. Integers lie in the coefficients, as many side by side as
+    the modulus has room for, and half of a fresh ciphertext travels as a seed. An update of real
+    numbers is rounded by itself to 16 bits; write `Quantize` in front for others. Integer noise
+    comes out as it went in, so that what was proved of it holds.
 
     One key is shared by all clients. A client that holds it hands it, sealed, to those who lack it.
 
@@ -92,15 +94,19 @@ class BFV(EncryptedSum):
         """Say which ring it is."""
         del contract
         found = self.parameters(plan)
-        return f"{in_words(found)}; integers of {found.plaintext_bits} bits, added exactly"
+        return f"{in_words(found)}; integers of {found.integer_bits} bits, added exactly"
 
     def to_blocks(self, vector: Tensor, parameters: Parameters, plan: Plan) -> NDArray[np.uint64]:
         """Take integers into the plaintext ring, where they wrap as in every ring."""
         del plan
-        padded = np.zeros(parameters.ciphertexts * parameters.degree, np.uint64)
-        padded[: len(vector)] = vector.detach().cpu().numpy().astype(np.uint64)
-        padded &= np.uint64((1 << parameters.plaintext_bits) - 1)
-        return padded.reshape(parameters.ciphertexts, -1)
+        padded = np.zeros(
+            (parameters.integers, parameters.ciphertexts * parameters.degree), np.int64
+        )
+        padded.reshape(-1)[: len(vector)] = vector.detach().cpu().numpy()
+        shifts = parameters.integer_bits * np.arange(parameters.integers)
+        whole: NDArray[np.uint64] = (padded << shifts[:, None]).sum(axis=0).view(np.uint64)
+        whole &= np.uint64((1 << parameters.plaintext_bits) - 1)
+        return whole.reshape(parameters.ciphertexts, -1)
 
     def opened(
         self,
@@ -114,23 +120,33 @@ class BFV(EncryptedSum):
         del flood
         if not secret.opens(words[0]):
             raise ProtocolAbort("The sum does not decrypt: it is of another key, or was changed")
-        flat = secret.decrypt_integers(words).reshape(-1)[: plan.dim]
-        return centred(flat, parameters.plaintext_bits)
+        whole = centred(secret.decrypt_integers(words).reshape(-1), parameters.plaintext_bits)
+        return torch.cat(_apart(whole, parameters))[: plan.dim]
 
     def result_bytes(self, parameters: Parameters) -> int:
-        """Return the plaintext's bits for each coordinate."""
-        return packed_size(parameters.dim, parameters.plaintext_bits)
+        """Return the bits of an integer for each coordinate."""
+        return packed_size(parameters.dim, parameters.integer_bits)
 
     def to_bytes(self, total: Tensor, parameters: Parameters) -> bytes:
-        """Write the integers packed to the plaintext's bits."""
-        bits = parameters.plaintext_bits
+        """Write the integers packed to their bits."""
+        bits = parameters.integer_bits
         words = total.numpy().astype(np.uint64) & np.uint64((1 << bits) - 1)
         return pack(words, bits)
 
     def from_bytes(self, data: bytes, parameters: Parameters) -> Tensor:
         """Read packed integers."""
-        bits = parameters.plaintext_bits
+        bits = parameters.integer_bits
         try:
             return centred(unpack(data, bits, parameters.dim, np.uint64), bits)
         except ValueError as error:
             raise ProtocolAbort("A result of another length") from error
+
+
+def _apart(whole: Tensor, parameters: Parameters) -> list[Tensor]:
+    """Take sums apart that lie side by side: each is signed, and borrows from the one above."""
+    parts = []
+    for _ in range(parameters.integers):
+        low = centred(whole.numpy().view(np.uint64), parameters.integer_bits)
+        parts.append(low)
+        whole = (whole - low) >> parameters.integer_bits
+    return parts

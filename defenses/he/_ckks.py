@@ -154,14 +154,15 @@ class CKKS(EncryptedSum):
             noise = (flood.normal(shape) * std).numpy().view(np.complex128)
             noise = noise.reshape(parameters.ciphertexts, -1)
         slots = secret.decrypt_slots(words, noise).reshape(-1).view(np.float64)
-        total = torch.from_numpy(slots[: plan.dim] / parameters.scale)
-        off = parameters.error * plan.n_clients * math.sqrt(plan.dim)
+        total = torch.from_numpy(slots / parameters.scale)
+        # of every slot, those that no coordinate fills too: a wrong key's are all long
+        off = parameters.error * plan.n_clients * math.sqrt(len(total))
         if not float(total.norm()) <= self._longest(plan, plan.n_clients) + off:
             raise ProtocolAbort(
                 "The sum does not decrypt to one of honest clients: it is of another key, or "
                 "somebody sent more than the clip allows"
             )
-        return total
+        return total[: plan.dim]
 
     def result_bytes(self, parameters: Parameters) -> int:
         """Return 8 for each coordinate."""

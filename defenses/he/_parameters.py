@@ -1,5 +1,6 @@
 """What a ring costs and how exact its sums are."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -9,6 +10,7 @@ from privfl.defenses.he._standard import Primes
 from privfl.lattice import SEED_BYTES, Ring
 
 Scheme = Literal["CKKS", "BFV"]
+HARDLY_MORE = 1.05  # bytes: what speed may cost
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,12 @@ class Parameters:
 
     Attributes:
         scheme: ``CKKS`` or ``BFV``.
-        degree: of the polynomials: coordinates in one ciphertext.
+        degree: of the polynomials: coefficients in one ciphertext.
         primes: bits of each prime of the modulus.
         dim: coordinates of an update.
         scale: by which CKKS multiplies before it rounds; 1 for BFV.
-        plaintext_bits: of BFV's integers; 0 for CKKS.
+        plaintext_bits: of BFV's plaintexts; 0 for CKKS.
+        integers: that lie side by side in one coefficient of BFV.
         error: the most by which a coordinate of everybody's mean is off, passed with a chance below
             2^-40. Sums of fewer are off by at most ``n_clients`` times that.
         margin_bits: by how many bits the largest honest sum stays below what decrypts rightly.
@@ -53,6 +56,7 @@ class Parameters:
     dim: int
     scale: float = 1.0
     plaintext_bits: int = 0
+    integers: int = 1
     error: float = 0.0
     margin_bits: float = 0.0
     flood_std: float = 0.0
@@ -70,7 +74,12 @@ class Parameters:
     @property
     def ciphertexts(self) -> int:
         """How many an update takes."""
-        return -(-self.dim // self.degree)
+        return -(-self.dim // (self.degree * self.integers))
+
+    @property
+    def integer_bits(self) -> int:
+        """Bits of each integer."""
+        return self.plaintext_bits // self.integers
 
     @property
     def bytes_up(self) -> int:
@@ -97,3 +106,13 @@ class Parameters:
 @lru_cache(maxsize=16)  # a ring keeps SEAL's tables, which take longer than a small vector
 def _ring(scheme: Scheme, degree: int, modulus_bits: int, plaintext_bits: int) -> Ring:
     return Ring(scheme, degree, modulus_bits, plaintext_bits)
+
+
+def leanest(fits: Sequence[Parameters]) -> Parameters:
+    """Return the largest degree whose update takes hardly more bytes than the least.
+
+    Each ciphertext costs the same calls, so that few large ones are faster than many small ones.
+    """
+    least = min(found.bytes_up for found in fits)
+    lean = [found for found in fits if found.bytes_up <= HARDLY_MORE * least]
+    return max(lean, key=lambda found: (found.degree, -found.bytes_up))

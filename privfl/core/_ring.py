@@ -48,6 +48,6 @@ def in_a_ring(plan: Plan, part: object) -> Plan:
 
 
 def centred(words: NDArray[np.unsignedinteger], bits: int) -> Tensor:
-    """Return the ring's numbers as signed ones: (d,) words -> (d,) int64."""
+    """Return the lowest ``bits`` bits as signed numbers: (d,) words -> (d,) int64."""
     wide = torch.from_numpy(words.astype(np.uint64).view(np.int64))
     return (wide << (64 - bits)) >> (64 - bits)  # an arithmetic shift carries the sign down

@@ -20,10 +20,9 @@ def body_of(saved: Any) -> bytes:
 
     It is the library's own output and never anything that travelled.
     """
-    with _file() as path:
-        saved.save(path)
-        with open(path, "rb") as file:
-            data = file.read()
+    with _file() as file:
+        saved.save(file.path)
+        data = file.read()
     magic, _, *_, compression, _, _ = _HEADER.unpack_from(data)
     if magic != _MAGIC or compression not in (_PLAIN, _ZSTD):
         raise RuntimeError("SEAL wrote a file in a form that is not known here")
@@ -33,10 +32,9 @@ def body_of(saved: Any) -> bytes:
 
 def filled(empty: Any, context: Any, body: bytes) -> Any:
     """Load ``body``, which this process has written, into an object of SEAL."""
-    with _file() as path:
-        with open(path, "wb") as file:
-            file.write(under_header(body))
-        empty.load(context, path)
+    with _file() as file:
+        file.write(under_header(body))
+        empty.load(context, file.path)
     return empty
 
 
@@ -59,10 +57,9 @@ def seal_version() -> tuple[int, int]:
     """
     from tenseal import sealapi
 
-    with _file() as path:
-        sealapi.Plaintext("1").save(path)
-        with open(path, "rb") as file:
-            _, _, major, minor, *_ = _HEADER.unpack(file.read(_HEADER.size))
+    with _file() as file:
+        sealapi.Plaintext("1").save(file.path)
+        _, _, major, minor, *_ = _HEADER.unpack_from(file.read())
     return major, minor
 
 
@@ -70,15 +67,44 @@ def _decompressed(data: bytes) -> bytes:
     return zstandard.ZstdDecompressor().decompressobj().decompress(data)
 
 
+class _File:
+    """A file of this process, by the path that SEAL is told."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def read(self) -> bytes:
+        with open(self.path, "rb") as file:
+            return file.read()
+
+    def write(self, data: bytes) -> None:
+        with open(self.path, "wb") as file:
+            file.write(data)
+
+
+class _InMemory(_File):
+    """A file that has no place on a disk."""
+
+    def __init__(self, handle: int) -> None:
+        super().__init__(f"/proc/self/fd/{handle}")
+        self.handle = handle
+
+    def read(self) -> bytes:
+        return os.pread(self.handle, os.fstat(self.handle).st_size, 0)
+
+    def write(self, data: bytes) -> None:
+        os.pwrite(self.handle, data, 0)
+
+
 @contextmanager
-def _file() -> Iterator[str]:
-    """Make a file of our own: in memory on Linux, where nothing in it ever meets a disk."""
+def _file() -> Iterator[_File]:
+    """Make a file: in memory on Linux, else in a folder that only this user reads."""
     if hasattr(os, "memfd_create"):
         handle = os.memfd_create("privfl")
         try:
-            yield f"/proc/self/fd/{handle}"
+            yield _InMemory(handle)
         finally:
             os.close(handle)
     else:
         with tempfile.TemporaryDirectory(prefix="privfl-") as folder:
-            yield os.path.join(folder, "seal")
+            yield _File(os.path.join(folder, "seal"))

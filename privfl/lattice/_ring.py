@@ -152,7 +152,7 @@ class RunningSum:
             ValueError: for words that are none of the ring's; then nothing was added.
         """
         if self._blocks and len(words) != len(self._blocks):
-            raise ValueError(f"A sum of {len(self._blocks)} blocks. Found {len(words)}.")
+            raise ValueError(f"words must hold {len(self._blocks)} blocks. Found {len(words)}.")
         sent = [
             self.ring.fresh(block, seeds[k * SEED_BYTES : (k + 1) * SEED_BYTES])
             for k, block in enumerate(words)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import torch
 
@@ -146,10 +147,13 @@ class Round:
     def _sent(self, turn: Turn, *, first: bool) -> "Round":
         session, opening = self.setting.session, self.setting.opening.to_state() if first else None
         present = set(self.setting.opening.present)  # who left in a pass before is not asked again
+
+        @cache  # a letter to everybody is one piece of memory
+        def written(letter: bytes, outcome: State) -> bytes:
+            return Envelope(session, turn.stage, letter, opening, outcome).to_bytes()
+
         letters = {
-            who: Envelope(
-                session, turn.stage, letter, opening, self._outcome(who) if first else None
-            ).to_bytes()
+            who: written(letter, self._outcome(who) if first else None)
             for who, letter in turn.letters.items()  # type: ignore[union-attr]
             if who in present
         }

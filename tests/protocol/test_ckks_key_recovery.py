@@ -138,7 +138,7 @@ def test_it_opens_nothing_that_is_under_another_key():
 def test_what_it_reads_adds_up_to_the_sum(before, options):
     """Whatever stands in front: weights, and noise that is many times longer than an update."""
     line = Pipeline(*before, Bare(published=3))
-    (view,) = rounds(line, unit(), **options)
+    (view,) = rounds(line, unit(d=DEMO), **options)
     (read,) = attack(line, view).updates
     assert len(read) == N
     torch.testing.assert_close(sum(read.values()), view.rows.sums[0], atol=1e-4, rtol=0)
