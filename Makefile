@@ -7,7 +7,7 @@ TOLD := setup.cfg pyproject.toml constraints.txt
 # The work is split over processes; threads on top of them slow it down.
 export OMP_NUM_THREADS := 1
 
-.PHONY: demo test lint bench hero
+.PHONY: demo test lint bench bench-he hero
 
 demo: .venv/privfl
 	$(BIN)/privfl duel --minutes 3
@@ -23,6 +23,9 @@ lint: .venv/privfl-test
 
 bench: .venv/privfl-bench
 	for script in benchmarks/[!_]*.py; do $(BIN)/python $$script || exit 1; done
+
+bench-he: .venv/privfl
+	$(BIN)/python benchmarks/he.py
 
 hero: .venv/privfl
 	$(BIN)/privfl duel --hero docs/hero.png
