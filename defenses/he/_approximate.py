@@ -16,6 +16,7 @@ STATISTICAL_BITS = 30  # s of rule R9
 CHANCE = 40 * math.log(2)  # a bound that is stated is passed with a chance below 2^-40
 FLOAT = 2.0**-48  # relative error of the transforms between slots and coefficients in float64
 SLACK = 0.5  # bits of the modulus that no honest sum reaches
+SLACK_OF_ONE = 1.0  # nor SEAL's encoder, which a sum of one client would meet first
 LONGER = 1 + 2.0**-10  # by what float32 rounds, an update may pass its bound
 
 
@@ -55,7 +56,7 @@ def _until(
         bare = Parameters("CKKS", degree, primes, wanted.dim, flood_std=flood)
         used = largest_scale(wanted, bare) if scale is None else scale
         margin = bare.data_bits - 1 - math.log2(_largest(wanted, degree, used, flood))
-        if margin >= SLACK - 1e-9:
+        if margin >= _slack(wanted) - 1e-9:
             error = error_of_mean(wanted, degree, used, flood)
             yield replace(bare, scale=used, error=error, margin_bits=margin)
             if error <= tolerance:
@@ -92,11 +93,17 @@ def error_of_mean(wanted: Sum, degree: int, scale: float, flood: float) -> float
 
 def largest_scale(wanted: Sum, bare: Parameters) -> float:
     """Return the largest power of two whose sums stay within the modulus."""
-    room = 2.0 ** (bare.data_bits - 1 - SLACK) - _largest(wanted, bare.degree, 0.0, bare.flood_std)
+    room = 2.0 ** (bare.data_bits - 1 - _slack(wanted)) - _largest(
+        wanted, bare.degree, 0.0, bare.flood_std
+    )
     if room <= 0:
         return 1.0
     each = _largest(wanted, bare.degree, 1.0, 0.0) - _largest(wanted, bare.degree, 0.0, 0.0)
     return 2.0 ** math.floor(math.log2(room / each))
+
+
+def _slack(wanted: Sum) -> float:
+    return SLACK if wanted.n_clients > 1 else SLACK_OF_ONE
 
 
 def _largest(wanted: Sum, degree: int, scale: float, flood: float) -> float:
