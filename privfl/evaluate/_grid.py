@@ -60,7 +60,7 @@ def probes() -> tuple[Probe, ...]:
         ),
         Probe(
             "sum of ten",
-            invert,
+            briefly,
             victims=5,
             n_clients=10,
             about="the sum of ten clients with one image each: what any sum still shows",
