@@ -1,4 +1,4 @@
-"""Servers that lie in a masked sum, to learn the vector of one client.
+"""Attacks on protocols: servers that lie in a masked sum, and one that listens to an encrypted sum.
 
 A masked sum hides updates from a server that may do anything, so that is what these do: each
 speaks the real letters to clients that answer them, tells one lie, and takes every mask off that

@@ -1,6 +1,6 @@
 """Exact sums of integers under encryption."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -60,12 +60,6 @@ class BFV(EncryptedSum):
         wanted = "published must be True or False: exact sums need no noise for so many rounds"
         require(isinstance(self.published, bool), wanted, repr(self.published))
         require_count("fewest", self.fewest, least=2)
-
-    def __repr__(self) -> str:
-        """Return what was written: the values that are not the usual ones."""
-        given = {f.name: getattr(self, f.name) for f in fields(self)}
-        words = [f"{f.name}={given[f.name]!r}" for f in fields(self) if given[f.name] != f.default]
-        return f"{type(self).__name__}({', '.join(words)})"
 
     @property
     def publishes(self) -> bool:

@@ -1,7 +1,7 @@
 """Approximate sums of real numbers under encryption."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -66,12 +66,6 @@ class CKKS(EncryptedSum):
         require_count("fewest", self.fewest, least=2)
         if self.bits is not None:
             require_count("bits", self.bits, least=2)
-
-    def __repr__(self) -> str:
-        """Return what was written: the numbers that are not the usual ones."""
-        given = {f.name: getattr(self, f.name) for f in fields(self)}
-        words = [f"{f.name}={given[f.name]!r}" for f in fields(self) if given[f.name] != f.default]
-        return f"{type(self).__name__}({', '.join(words)})"
 
     @property
     def publishes(self) -> bool:

@@ -18,6 +18,7 @@ from privfl.defenses.he._parameters import Parameters
 from privfl.defenses.he._server import ServerSide
 from privfl.lattice import Secret
 from privfl.parts import Exchange, Replies, SumProtocol, Turn
+from privfl.parts._part import written
 
 
 class EncryptedSum(SumProtocol):
@@ -32,6 +33,10 @@ class EncryptedSum(SumProtocol):
     corrupt: ClassVar[float] = 0.0
 
     fewest: int
+
+    def __repr__(self) -> str:
+        """Return what was written: the values that are not the usual ones."""
+        return written(self)
 
     @property
     def publishes(self) -> bool:

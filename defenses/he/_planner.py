@@ -11,11 +11,11 @@ from privfl.defenses.he._standard import rings
 
 
 def parameters(
-    *,
     n_clients: int,
     clip_norm: float,
     bits: int,
     rounds: int = 0,
+    *,
     dim: int = 1_000_000,
     scheme: Scheme = "CKKS",
     degree: int | None = None,

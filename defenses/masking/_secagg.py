@@ -1,7 +1,7 @@
 """Secure aggregation: the server learns a sum and no update."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
@@ -26,6 +26,7 @@ from privfl.defenses.masking._server import ServerSide
 from privfl.defenses.masking._sum import MaskedSum
 from privfl.defenses.masking._threat_model import Safety, safety
 from privfl.parts import Exchange, Part, Replies, SumProtocol, Turn
+from privfl.parts._part import written
 
 
 @dataclass(frozen=True, repr=False)
@@ -79,9 +80,7 @@ class SecAgg(SumProtocol):
 
     def __repr__(self) -> str:
         """Return what was written: the numbers that are not the usual ones."""
-        given = {f.name: getattr(self, f.name) for f in fields(self)}
-        words = [f"{f.name}={given[f.name]!r}" for f in fields(self) if given[f.name] != f.default]
-        return f"{type(self).__name__}({', '.join(words)})"
+        return written(self)
 
     def safety(self, n: int) -> Safety:
         """Return threshold, graph and quorum for ``n`` clients.

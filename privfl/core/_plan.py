@@ -36,8 +36,8 @@ class Plan:
         sensitivity: L2 sensitivity of the release by relation; a missing one is not supported.
         ring_bits, wrap_probability: of the integers under a sum (rule R6).
         sums: opened in a round, one a pass and group.
-        error: the most by which a protocol that is not exact moves a coordinate of the mean, passed
-            with a chance below 2^-40.
+        error: the most by which a protocol that is not exact moves a coordinate of everybody's
+            mean, passed with a chance below 2^-40; private weights divide by less, and move more.
         bytes_up, bytes_down: of the busiest client when nobody drops out, whole letters.
         charges: what a ledger must write before the round (one release).
     """

@@ -1,5 +1,7 @@
 """What every part of a pipeline answers."""
 
+from dataclasses import fields
+
 from privfl.core import Contract, Plan, Scalar, State
 
 
@@ -38,3 +40,11 @@ class Part:
         """Return what a user must know besides, a sentence each, for `explain`."""
         del plan, contract
         return ()
+
+
+def written(part: Part) -> str:
+    """Write a part as a user did who says what is not usual, and nothing else."""
+    given = {f.name: getattr(part, f.name) for f in fields(part)}  # type: ignore[arg-type]
+    usual = {f.name: f.default for f in fields(part)}  # type: ignore[arg-type]
+    words = [f"{name}={value!r}" for name, value in given.items() if value != usual[name]]
+    return f"{type(part).__name__}({', '.join(words)})"
