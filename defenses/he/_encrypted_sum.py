@@ -9,6 +9,7 @@ from torch import Tensor
 
 from privfl.core import At, Cohort, Contract, Plan, PlanError, State
 from privfl.core import Party as Client
+from privfl.core._ring import about_wrapping
 from privfl.crypto import Stream
 from privfl.defenses.he._client import ClientSide
 from privfl.defenses.he._exchanges import exchanges
@@ -118,7 +119,7 @@ class EncryptedSum(SumProtocol):
 
     def notes(self, plan: Plan, contract: Contract) -> tuple[str, ...]:
         """Say who can decrypt."""
-        return notes(self, self.parameters(plan), contract)
+        return (*notes(self, self.parameters(plan), contract), *about_wrapping(plan))
 
     def carry(self, state: State) -> State:
         """Keep the key: it outlives the sum."""

@@ -1,7 +1,7 @@
 """What a masked sum hides from whom, in words."""
 
 from privfl.core import Contract, Plan
-from privfl.core._ring import wrap_probability
+from privfl.core._ring import about_wrapping
 from privfl.defenses.masking._threat_model import GRINDING, SECURITY, Safety
 
 
@@ -32,11 +32,7 @@ def notes(safety: Safety, plan: Plan, contract: Contract) -> tuple[str, ...]:
             f"That leaves no margin for a server that tries many graphs: 2^-{SECURITY + GRINDING} "
             "would. Leave threshold and neighbors out to have it."
         )
-    if plan.row_std:
-        found.append(
-            f"Noise may wrap around the ring with a chance of {wrap_probability(plan):.1g}: such a "
-            "release is wrong, and no less private."
-        )
+    found += about_wrapping(plan)
     if contract.claims_privacy:
         found.append(
             "What the server sees is private against bounded computers only (SIM-CDP): it rests on "

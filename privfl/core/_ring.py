@@ -30,6 +30,16 @@ def wrap_probability(plan: Plan) -> float:
     return plan.dim * math.erfc(TAIL / math.sqrt(2)) if plan.row_std else 0.0
 
 
+def about_wrapping(plan: Plan) -> tuple[str, ...]:
+    """Say how often a sum is wrong, where noise makes that possible."""
+    if not plan.row_std:
+        return ()
+    return (
+        f"Noise may wrap around the ring with a chance of {wrap_probability(plan):.1g}: such a "
+        "release is wrong, and no less private.",
+    )
+
+
 def in_a_ring(plan: Plan, part: object) -> Plan:
     """State the ring, and how likely noise wraps around it.
 
