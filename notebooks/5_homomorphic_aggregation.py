@@ -150,7 +150,7 @@ pandas.DataFrame([rounded(bits) for bits in (8, 16, 24)]).set_index("bits")
 # ## Which ring?
 #
 # Degree and modulus follow from how many add up, how long they are and how exact it must be.
-# `parameters` takes the smallest ring of 128-bit security, here for a million parameters:
+# `parameters` takes the leanest ring of 128-bit security, here for a million parameters:
 
 
 # %%

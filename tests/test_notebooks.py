@@ -26,7 +26,7 @@ SAYS = {
         "integers add up exactly: True",
         "PlanError: [R9] The mean of 100 updates",
         "NotApplicable: The server was handed no result",
-        "Careless(published=100): a key of 2,048 coefficients, 10 of 10 updates are read",
+        "Careless(published=100): a key of 4,096 coefficients, 10 of 10 updates are read",
         "10 of 10 pictures are certified",
         "\nCKKS(published=100): no key, 0 of 10 updates are read",
         "enough: True",
