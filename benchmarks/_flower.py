@@ -5,8 +5,6 @@ here opens a connection; both switches below keep it that way.
 """
 
 import os
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +12,7 @@ os.environ["FLWR_TELEMETRY_ENABLED"] = "0"
 os.environ["FLWR_DISABLE_UPDATE_CHECK"] = "1"
 
 import numpy as np
+from _timing import seconds
 from flwr.client.mod.secure_aggregation.secaggplus_mod import (
     SecAggPlusState,
     _collect_masked_vectors,
@@ -118,13 +117,6 @@ def recovery(shares: int, threshold: int, left: int) -> Recovery:
     combining = min(seconds(lambda: combine_shares(parts)) for _ in range(3))
     pairs = [seconds(lambda: _pair(one.sk1, other.pk1)) for _ in range(50)]
     return Recovery(combining, combining * _chunks(one.sk1) / _chunks(seed), min(pairs))
-
-
-def seconds(job: Callable[[], object]) -> float:
-    """Time one call, in seconds of this process: other processes of a busy machine do not count."""
-    start = time.process_time()
-    job()
-    return time.process_time() - start
 
 
 def _pair(key: bytes, peer: bytes) -> bytes:

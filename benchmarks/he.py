@@ -30,14 +30,14 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import time
 import tracemalloc
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 from _tenseal import NVFLARE, README, Setup
+from _timing import least
 from torch import Tensor
 
 from privfl import Pipeline
@@ -220,19 +220,6 @@ class Figures:
     decrypt: float
     error: float
     as_planned: bool
-
-
-def seconds(job: Callable[[], object]) -> float:
-    """Time one call, in seconds of this process: other processes of a busy machine do not count."""
-    start = time.process_time()
-    job()
-    return time.process_time() - start
-
-
-def least(jobs: Iterable[Callable[[], object]], tries: int) -> list[float]:
-    """Return the least seconds of each job, taken in turn."""
-    taken = [[seconds(job) for job in jobs] for _ in range(tries)]
-    return [min(times) for times in zip(*taken, strict=True)]
 
 
 def measured(updates: Tensor, tries: int) -> list[Figures]:

@@ -31,14 +31,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import time
 import tracemalloc
-from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 
 import _flower as flower
 import numpy as np
 import torch
-from _flower import seconds
 from _masked_round import OneClient, ServerSlice
+from _timing import least
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from privfl import Pipeline
@@ -65,12 +64,6 @@ class Figure:
     def ratio(self) -> float:
         """privfl's over the other's."""
         return self.privfl / self.other
-
-
-def least(ways: Iterable[Callable[[], object]], tries: int = TRIES) -> list[float]:
-    """Return the least seconds of each way, taken in turn."""
-    taken = [[seconds(way) for way in ways] for _ in range(tries)]
-    return [min(times) for times in zip(*taken, strict=True)]
 
 
 def keys(n: int) -> list[tuple[bytes, int]]:
