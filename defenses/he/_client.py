@@ -82,6 +82,13 @@ class ClientSide:
     def _key(self) -> Key | None:
         return Key.of(self._kept.get("key"))
 
+    @property
+    def _spent(self) -> bytes:
+        return cast("bytes", self._kept.get("spent", NO_KEY))
+
+    def _lasting(self, key: Key) -> dict[Party, State]:
+        return {"key": key.to_state(), "spent": self._spent}
+
     def _may_encrypt(self, key: Key) -> bool:
         rounds = self.sum.part.rounds_per_key
         return key.may_encrypt(self.at.round, self.at.pass_index, rounds)
@@ -97,14 +104,15 @@ class ClientSide:
     # present
 
     def _present(self) -> Turn:
-        key, box_seed = self._key, system.token_bytes(32)
+        key, spent, box_seed = self._key, self._spent, system.token_bytes(32)
         if key is not None and not self._may_encrypt(key):
-            key = None
-        card = Card(public_key(box_seed), NO_KEY if key is None else key.id)
+            key, spent = None, key.id
+        card = Card(public_key(box_seed), NO_KEY if key is None else key.id, spent)
         kept: State = {
             "next": "encrypt",
             "box seed": box_seed,
             "key": None if key is None else key.to_state(),
+            "spent": spent,
         }
         return Turn(card.signed(self.me, self.sum.occasion, self._identity).to_bytes(), kept)
 
@@ -132,13 +140,13 @@ class ClientSide:
         key = self._key
         if key is None or key.id != letter.key:
             key = self._taken(letter)
-        if not self._may_encrypt(key):
+        if key.id == self._spent or not self._may_encrypt(key):
             raise ProtocolAbort("The key was used for as many sums as its noise is made for")
         words, seeds = self._encrypted(key, vector())
         sent = digests_of(words, seeds)
         signature = self._identity.sign(self.sum.sent_text(self.me, key.id, sent))
         used = key.used(self.at.round, self.at.pass_index)
-        kept: State = {"next": "decrypt", "key": used.to_state(), "sent": sent}
+        kept: State = {**self._lasting(used), "next": "decrypt", "sent": sent}
         # what has left can be added up from now on, whatever becomes of this round (rule R16)
         return Turn(Encrypted(words, seeds, signature).to_bytes(), kept, contributed=True)
 
@@ -169,7 +177,7 @@ class ClientSide:
             raise ProtocolAbort("The encrypted sum was garbled on its way")
         words = self._ciphertexts(letter, proofs)
         total = self._opened(words, key)
-        kept: State = {"next": "nothing", "key": key.to_state()}
+        kept: State = {**self._lasting(key), "next": "nothing"}
         if not self.sum.part.publishes:
             together = key.stream("behind", self.at.session, digest_of(words.tobytes()))
             rows = Rows(total[None], (survivors,))

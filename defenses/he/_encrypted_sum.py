@@ -122,9 +122,10 @@ class EncryptedSum(SumProtocol):
         return (*notes(self, self.parameters(plan), contract), *about_wrapping(plan))
 
     def carry(self, state: State) -> State:
-        """Keep the key: it outlives the sum."""
-        kept = state.get("key") if isinstance(state, Mapping) else None
-        return None if kept is None else {"key": kept}
+        """Keep the key, and which one was used up: both outlive the sum."""
+        kept = state if isinstance(state, Mapping) else {}
+        lasting = {name: kept[name] for name in ("key", "spent") if name in kept}
+        return lasting or None
 
     def reply(self, letter: bytes, vector: Callable[[], Tensor], me: Client, at: At) -> Turn:
         """Take a client's turn."""

@@ -93,18 +93,20 @@ class Card:
 
     Attributes:
         box_key: X25519, fresh for this sum.
-        key: id of the key that one holds; `NO_KEY` where none.
-        signature: over both, for this sum.
+        key: id of the key that one holds and may use; `NO_KEY` where none.
+        spent: id of the last key that one may use no more; `NO_KEY` where none.
+        signature: over all this, for this sum.
     """
 
     box_key: bytes
     key: bytes = NO_KEY
+    spent: bytes = NO_KEY
     signature: bytes = field(default=b"", repr=False)
 
-    SIZE: ClassVar[int] = 32 + KEY_ID_BYTES + SIGNATURE_BYTES
+    SIZE: ClassVar[int] = 32 + 2 * KEY_ID_BYTES + SIGNATURE_BYTES
 
     def _body(self) -> bytes:
-        return self.box_key + self.key
+        return self.box_key + self.key + self.spent
 
     def signed(self, who: Party, occasion: Occasion, identity: Identity) -> "Card":
         """Sign it as ``who``."""
@@ -128,7 +130,8 @@ class Card:
         """
         if len(data) != cls.SIZE:
             raise ProtocolAbort(f"A card of {len(data)} bytes, it has {cls.SIZE}")
-        return cls(data[:32], data[32:-SIGNATURE_BYTES], data[-SIGNATURE_BYTES:])
+        box_key, keys, signature = data[:32], data[32:-SIGNATURE_BYTES], data[-SIGNATURE_BYTES:]
+        return cls(box_key, keys[:KEY_ID_BYTES], keys[KEY_ID_BYTES:], signature)
 
 
 @dataclass(frozen=True)

@@ -92,8 +92,9 @@ class ServerSide:
         return card
 
     def _most_held(self, cards: Mapping[Party, Card], order: Iterable[Party]) -> bytes:
-        """Return the key that most hold, of several the first one's."""
-        held = Counter(cards[who].key for who in order if cards[who].key != NO_KEY)
+        """Return the key that most hold and nobody has used up, of several the first one's."""
+        spent = {NO_KEY, *(card.spent for card in cards.values())}
+        held = Counter(cards[who].key for who in order if cards[who].key not in spent)
         return held.most_common(1)[0][0] if held else NO_KEY
 
     # keys: those who lack it get it from one who holds it

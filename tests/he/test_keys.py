@@ -20,6 +20,7 @@ from privfl.core._encrypted_letters import NO_KEY, Encrypt, Handed, HandOut
 from privfl.defenses.dp import Clip
 from privfl.defenses.he import BFV, CKKS
 from privfl.defenses.he._key import Card, Key
+from privfl.defenses.he._server import ServerSide
 from privfl.defenses.robust import TrimmedMean
 from privfl.parts import Grouped
 from privfl.rounds import Round
@@ -234,6 +235,34 @@ def test_no_key_releases_more_sums_than_its_noise_is_made_for_whoever_takes_part
     assert max(released.values()) <= 2
 
 
+def test_a_retry_is_not_under_a_key_that_others_have_used_up():
+    """Clients 2 and 3 were in no sum of this round: their key would serve it twice."""
+    clients = Several(TWICE, 5)
+    clients.round(number=0)
+    (first,) = clients.keys_of(range(5))
+    lost = dict.fromkeys((0, 1, 4), "decrypt") | dict.fromkeys((2, 3), "upload")
+    with pytest.raises(ProtocolAbort, match="No client opened the sum"):
+        clients.round(number=1, drop=lost)
+    assert clients.keys_of(range(5)) == {first}
+    assert clients.round(number=1).survivors == (0, 1, 2, 3, 4)
+    (second,) = clients.keys_of(range(5))
+    assert second != first
+    assert clients.aborts == {}
+
+
+def test_who_has_used_a_key_up_does_not_take_it_from_another(monkeypatch):
+    """A server that has it handed out again gets nothing from those."""
+    clients = Several(TWICE, 5)
+    clients.round(number=0)
+    (first,) = clients.keys_of(range(5))
+    lost = dict.fromkeys((0, 1, 4), "decrypt") | dict.fromkeys((2, 3), "upload")
+    with pytest.raises(ProtocolAbort, match="No client opened the sum"):
+        clients.round(number=1, drop=lost)
+    monkeypatch.setattr(ServerSide, "_most_held", lambda *_: first)
+    assert clients.round(number=1).survivors == (2, 3)
+    assert set(clients.aborts) == {0, 1, 4}
+
+
 def test_a_round_that_nobody_opened_can_be_tried_again():
     for line in (TWICE, KEPT, EXACT_PUBLISHED):
         clients = Several(line)
@@ -310,7 +339,7 @@ def test_keys_come_from_the_system():
 
 
 def test_a_card_reads_what_it_wrote():
-    card = Card(bytes(range(32)), b"k" * 16, bytes(64))
+    card = Card(bytes(range(32)), b"k" * 16, b"s" * 16, bytes(64))
     assert Card.from_bytes(card.to_bytes()) == card
     for size in (0, Card.SIZE - 1, Card.SIZE + 1):
         with pytest.raises(ProtocolAbort, match=f"A card of {size} bytes, it has {Card.SIZE}"):
@@ -326,12 +355,13 @@ def test_boxes_of_another_number_are_no_boxes():
     assert len(clients.keys_of(range(3))) == 1
 
 
-def test_what_outlives_a_round_is_the_key_alone():
+def test_what_outlives_a_round_is_the_key_and_which_was_used_up():
     clients = Several(KEPT)
     clients.round()
     kept = clients.memory(0)["protocol"]
     carried = KEPT.protocol.carry(kept)
-    assert set(carried) == {"key"}
+    assert set(carried) == {"key", "spent"}
+    assert carried["spent"] == NO_KEY
     assert set(carried["key"]) == {"seed", "born", "last"}
     assert KEPT.protocol.carry(None) is None
     assert encode(carried)
