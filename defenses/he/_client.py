@@ -106,7 +106,7 @@ class ClientSide:
     def _present(self) -> Turn:
         key, spent, box_seed = self._key, self._spent, system.token_bytes(32)
         if key is not None and not self._may_encrypt(key):
-            key, spent = None, key.id
+            spent, key = key.id, None
         card = Card(public_key(box_seed), NO_KEY if key is None else key.id, spent)
         kept: State = {
             "next": "encrypt",
