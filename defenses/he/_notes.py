@@ -24,10 +24,11 @@ def notes(part: "EncryptedSum", found: Parameters, contract: Contract) -> tuple[
         "any one client reads every update. Letters must not be readable on their way (TLS).",
     ]
     if part.publishes:
+        worn = ", and more results than one a round wear the key's noise down"
         said.append(
             "The server gets the result, and is trusted to ask for one sum a round: of two that "
-            "differ in one client it could tell that client's update, and more results than one a "
-            "round wear the key's noise down."
+            "differ in one client it could tell that client's update"
+            + (f"{worn}." if found.flood_std else ".")
         )
     elif found.scheme == "CKKS":
         said.append(
