@@ -180,11 +180,10 @@ def _sees(setting: Setting) -> tuple[tuple[str, str], ...]:
         "sum": "the sum of all updates, and what a sum still shows",
     }[contract.sees]
     opener = "the server" if contract.opener == "server" else "every client (key holders)"
-    rows = ((opener, each),)
     if contract.opener == "clients":
-        return (*rows, ("the server", "ciphertexts"), ("outsiders", "nothing"))
+        return (opener, each), ("the server", "ciphertexts"), ("outsiders", "nothing")
     central = ", with its noise" if contract.noise == "central" else ""
-    return (*rows, ("clients and outsiders", f"the release{central}"))
+    return (opener, each), ("clients and outsiders", f"the release{central}")
 
 
 def _bound(setting: Setting) -> str:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Protocol, cast
 
 import numpy as np
@@ -56,8 +55,9 @@ class CKKSKeyRecovery:
 
     Stopped by: clients who keep the result, or who add noise to it (rule R9), always the same to
     the same ciphertext. A coefficient that is off by half a unit stops this attack, which needs
-    exact equations. So that it fails is no proof of security; that rests on the noise's size. Nor
-    does noise stop a server that lies: one that has (0, K) opened in the sum's place is told K s.
+    exact equations. So that it fails is no proof of security; that rests on the noise's size. Noise
+    alone would not stop a server that lies: one that had (0, K) opened in the sum's place would be
+    told K s. That is why openers make the second polynomials themselves.
 
     >>> CKKSKeyRecovery()
     CKKSKeyRecovery()
@@ -114,7 +114,7 @@ class _Sum:
     asked: dict[Party, Decrypt] = field(default_factory=dict)
     results: dict[Decrypt, list[bytes]] = field(default_factory=dict)
 
-    @cached_property
+    @property
     def ring(self) -> Ring:
         return self.numbers.ring
 

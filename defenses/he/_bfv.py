@@ -61,16 +61,6 @@ class BFV(EncryptedSum):
         require(isinstance(self.published, bool), wanted, repr(self.published))
         require_count("fewest", self.fewest, least=2)
 
-    @property
-    def publishes(self) -> bool:
-        """Whether the result is handed to the server."""
-        return self.published
-
-    @property
-    def rounds_per_key(self) -> int | None:
-        """Exact sums do not wear a key out."""
-        return None
-
     def lower(self, given: Contract) -> tuple[Part, ...]:
         """Round real numbers before they are encrypted."""
         return as_integers(self, given)

@@ -68,11 +68,6 @@ class CKKS(EncryptedSum):
             require_count("bits", self.bits, least=2)
 
     @property
-    def publishes(self) -> bool:
-        """Whether the result is handed to the server."""
-        return self.published > 0
-
-    @property
     def rounds_per_key(self) -> int | None:
         """For how many rounds the noise of a release is made."""
         return self.published or None

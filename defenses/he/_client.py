@@ -2,14 +2,14 @@
 
 import hmac
 import secrets as system
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar, cast
 
 from torch import Tensor
 
-from privfl.core import At, Party, ProtocolAbort, Registry, Rows, State, decode
+from privfl.core import At, Party, ProtocolAbort, Rows, State, decode
 from privfl.core._encrypted_letters import (
     DIGEST_BYTES,
     NO_KEY,
@@ -23,17 +23,18 @@ from privfl.core._encrypted_letters import (
 )
 from privfl.core._letter import HEAD_BYTES, SIGNATURE_BYTES, Letter, pieces
 from privfl.core._subset import from_bits
-from privfl.crypto import Identity, public_key
+from privfl.crypto import public_key
 from privfl.defenses.he._key import KEY_BOX_BYTES, Card, Handover, Key
 from privfl.defenses.he._numbers import PROOF_BYTES, Numbers, Words, digest_of, digests_of
 from privfl.lattice import SEED_BYTES
 from privfl.parts import Turn
+from privfl.parts._sides import Client
 
 Kind = TypeVar("Kind", bound=Letter)
 
 
 @dataclass(frozen=True)
-class ClientSide:
+class ClientSide(Client):
     """Take one turn of one client.
 
     What it keeps between two turns names the letters that it will answer next. The key alone
@@ -72,13 +73,6 @@ class ClientSide:
         return HEAD_BYTES + len(self.sum.members) * each + found.bytes_down
 
     @cached_property
-    def _kept(self) -> Mapping[Party, State]:
-        return cast("Mapping[Party, State]", self.at.state or {})
-
-    def _bytes(self, name: str) -> bytes:
-        return cast("bytes", self._kept[name])
-
-    @cached_property
     def _key(self) -> Key | None:
         return Key.of(self._kept.get("key"))
 
@@ -92,14 +86,6 @@ class ClientSide:
     def _may_encrypt(self, key: Key) -> bool:
         rounds = self.sum.part.rounds_per_key
         return key.may_encrypt(self.at.round, self.at.pass_index, rounds)
-
-    @property
-    def _identity(self) -> Identity:
-        return cast("Identity", self.at.identity)  # `respond` refuses to do without
-
-    @property
-    def _registry(self) -> Registry:
-        return cast("Registry", self.at.registry)
 
     # present
 
@@ -176,10 +162,11 @@ class ClientSide:
         if not hmac.compare_digest(letter.digest, digest_of(letter.words)):
             raise ProtocolAbort("The encrypted sum was garbled on its way")
         words = self._ciphertexts(letter, proofs)
-        total = self._opened(words, key)
+        name = digest_of(words.tobytes())  # of the very ciphertexts that are opened
+        total = self._opened(words, name, key)
         kept: State = {**self._lasting(key), "next": "nothing"}
         if not self.sum.part.publishes:
-            together = key.stream("behind", self.at.session, digest_of(words.tobytes()))
+            together = key.stream("behind", self.at.session, name)
             rows = Rows(total[None], (survivors,))
             return Turn(Opened().to_bytes(), kept, rows, together=together)
         result = self.sum.part.to_bytes(total, self.sum.parameters)
@@ -201,10 +188,10 @@ class ClientSide:
                 raise ProtocolAbort(f"Client {who} did not sign what is said to be its vector")
         return proofs
 
-    def _opened(self, words: Words, key: Key) -> Tensor:
+    def _opened(self, words: Words, name: bytes, key: Key) -> Tensor:
         # the same ciphertexts get the same noise, so that to ask twice says nothing new, and no
         # others do: between two that share it, the noise would cancel
-        stream = key.stream("flood", digest_of(words.tobytes()))
+        stream = key.stream("flood", name)
         secret = key.secret(self.sum.ring)
         return self.sum.part.opened(secret, words, self.sum.parameters, self.at.plan, stream)
 

@@ -25,10 +25,11 @@ from privfl.defenses.he._key import KEY_BOX_BYTES, Card
 from privfl.defenses.he._numbers import Numbers, digest_of, digests_of
 from privfl.lattice import RunningSum
 from privfl.parts import Replies, Turn
+from privfl.parts._sides import Server
 
 
 @dataclass(frozen=True)
-class ServerSide:
+class ServerSide(Server):
     """Take one turn of the server. A reply that does not fit is rejected by name."""
 
     sum: Numbers
@@ -48,22 +49,6 @@ class ServerSide:
             case "upload":
                 return self._after_upload(replies)
         return self._after_decrypt(replies)
-
-    @property
-    def _kept(self) -> Mapping[Party, State]:
-        return cast("Mapping[Party, State]", self.at.state)
-
-    def _bytes(self, name: str) -> bytes:
-        return cast("bytes", self._kept[name])
-
-    def _going(self, stage: str, letters: Mapping[Party, bytes], **kept: State) -> Turn:
-        state = {**self._kept, **cast("Mapping[Party, State]", kept), "after": stage}
-        return Turn(letters, state, rejected=self.rejected, stage=stage)
-
-    def _signed(self, who: Party, text: bytes, signature: bytes) -> bool:
-        """Tell whether ``who`` signed, where this server has a registry to ask."""
-        registry = self.at.registry
-        return registry is None or registry.has_signed(who, text, signature)
 
     # advertise: who holds which key
 
@@ -122,8 +107,8 @@ class ServerSide:
             to_bits(lacking, self.sum.members),
             b"".join(cards[who].to_bytes() for who in lacking),
         )
-        asked = (*asked, giver)
-        return self._going("keys", {giver: letter.to_bytes()}, **{**kept, "key": key}, asked=asked)
+        kept = {**kept, "key": key, "asked": (*asked, giver)}
+        return self._going("keys", {giver: letter.to_bytes()}, kept)
 
     def _after_keys(self, replies: Replies) -> Turn:
         key, asked = self._bytes("key"), cast("tuple[Party, ...]", self._kept["asked"])
@@ -157,7 +142,7 @@ class ServerSide:
             holder, card = to_bits((giver,), self.sum.members), cards[giver].to_bytes()
             letters |= {who: Encrypt(key, holder, card, box) for who, box in boxes.items()}
         written = {who: letter.to_bytes() for who, letter in letters.items()}
-        return self._going("upload", written, **{**kept, "key": key})
+        return self._going("upload", written, {**kept, "key": key})
 
     def _after_upload(self, replies: Replies) -> Turn:
         total = RunningSum(self.sum.ring)
@@ -169,24 +154,27 @@ class ServerSide:
                 self.rejected[who] = str(error)
         self.sum.require_enough(len(sent), "upload")
         survivors = tuple(who for who in self.sum.members if who in sent)
-        letter = self._sum_letter(total, survivors, sent)
+        found = self._sum_letter(total, survivors, sent)
+        letter = found.to_bytes()
         if not self.sum.part.publishes:
-            return self._going("decrypt", dict.fromkeys(survivors, letter), survivors=survivors)
-        return self._ask_to_open(survivors, letter, ())
+            return self._going(
+                "decrypt", dict.fromkeys(survivors, letter), {"survivors": survivors}
+            )
+        return self._ask_to_open(survivors, letter, found.digest, ())
 
     def _sum_letter(
         self,
         total: RunningSum,
         survivors: tuple[Party, ...],
         sent: Mapping[Party, tuple[bytes, bytes]],
-    ) -> bytes:
+    ) -> Decrypt:
         proofs, seeds = (b"".join(sent[who][k] for who in survivors) for k in (0, 1))
         bits, words = to_bits(survivors, self.sum.members), total.words()
         if self.sum.part.publishes:
             packed = self.sum.pack(words[:, 0])
-            return Decrypt(bits, proofs, packed, seeds, digest_of(packed)).to_bytes()
+            return Decrypt(bits, proofs, packed, seeds, digest_of(packed))
         packed = self.sum.pack(words)
-        return Decrypt(bits, proofs, packed, digest=digest_of(packed)).to_bytes()
+        return Decrypt(bits, proofs, packed, digest=digest_of(packed))
 
     def _added(self, total: RunningSum, who: Party, reply: bytes) -> tuple[bytes, bytes]:
         """Add one client's ciphertexts: -> the proof that it sent them, and their seeds."""
@@ -203,15 +191,19 @@ class ServerSide:
     # decrypt: by those who hold the key
 
     def _ask_to_open(
-        self, survivors: tuple[Party, ...], letter: bytes, asked: tuple[Party, ...]
+        self, survivors: tuple[Party, ...], letter: bytes, digest: bytes, asked: tuple[Party, ...]
     ) -> Turn:
         """Ask one client for the result; the next one, should it not answer."""
         opener = next((who for who in survivors if who not in asked), None)
         if opener is None:
             raise ProtocolAbort("No client opened the sum")
-        return self._going(
-            "decrypt", {opener: letter}, survivors=survivors, letter=letter, opener=(*asked, opener)
-        )
+        kept: Mapping[str, State] = {
+            "survivors": survivors,
+            "letter": letter,
+            "digest": digest,
+            "asked": (*asked, opener),
+        }
+        return self._going("decrypt", {opener: letter}, kept)
 
     def _after_decrypt(self, replies: Replies) -> Turn:
         survivors = cast("tuple[Party, ...]", self._kept["survivors"])
@@ -228,15 +220,13 @@ class ServerSide:
                 return Turn(rows=rows, rejected=self.rejected)
             except ProtocolAbort as error:
                 self.rejected[who] = str(error)
-        asked = cast("tuple[Party, ...]", self._kept["opener"])
-        return self._ask_to_open(survivors, self._bytes("letter"), asked)
+        asked = cast("tuple[Party, ...]", self._kept["asked"])
+        return self._ask_to_open(survivors, self._bytes("letter"), self._bytes("digest"), asked)
 
     def _result(self, who: Party, reply: bytes) -> Tensor:
-        sent = Decrypt.read(self._bytes("letter"), len(self._bytes("letter")))
         found = Opened.read(reply, HEAD_BYTES + self.sum.part.result_bytes(self.sum.parameters))
-        if not self._signed(
-            who, self.sum.result_text(who, sent.digest, found.result), found.signature
-        ):
+        text = self.sum.result_text(who, self._bytes("digest"), found.result)
+        if not self._signed(who, text, found.signature):
             raise ProtocolAbort("a result that it did not sign for this sum")
         return self.sum.part.from_bytes(found.result, self.sum.parameters)
 

@@ -2,15 +2,15 @@
 
 import hmac
 import secrets as system
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import numpy as np
 from torch import Tensor
 
-from privfl.core import Advertisement, At, Party, ProtocolAbort, Registry, State
+from privfl.core import Advertisement, At, Party, ProtocolAbort, State
 from privfl.core._advertisement import (
     SEED_BYTES,
     Secrets,
@@ -31,15 +31,16 @@ from privfl.core._masking_letters import (
 )
 from privfl.core._roll import Roll
 from privfl.core._subset import from_bits, to_bits
-from privfl.crypto import Identity, masked, seal, share_to_bytes, split, unseal
+from privfl.crypto import masked, seal, share_to_bytes, split, unseal
 from privfl.defenses.masking._sum import MaskedSum
 from privfl.parts import Turn
+from privfl.parts._sides import Client
 
 Kind = TypeVar("Kind", bound=Letter)
 
 
 @dataclass(frozen=True)
-class ClientSide:
+class ClientSide(Client):
     """Take one turn of one client.
 
     What it keeps between two turns names the one letter that it will answer next: a letter that
@@ -69,21 +70,6 @@ class ClientSide:
     def _read(self, kind: type[Kind], letter: bytes) -> Kind:
         bits, counted = len(self.sum.members), len(self.sum.members) * Advertisement.SIZE
         return kind.read(letter, largest=counted + bits + HEAD_BYTES)
-
-    @cached_property
-    def _kept(self) -> Mapping[Party, State]:
-        return cast("Mapping[Party, State]", self.at.state or {})
-
-    def _bytes(self, name: str) -> bytes:
-        return cast("bytes", self._kept[name])
-
-    @property
-    def _identity(self) -> Identity:
-        return cast("Identity", self.at.identity)  # `respond` refuses to do without
-
-    @property
-    def _registry(self) -> Registry:
-        return cast("Registry", self.at.registry)
 
     @property
     def _secrets(self) -> Secrets:

@@ -41,12 +41,13 @@ from privfl.crypto import (
 )
 from privfl.defenses.masking._sum import MaskedSum
 from privfl.parts import Replies, Turn
+from privfl.parts._sides import Server
 
 Words = np.ndarray[tuple[int], np.dtype[np.unsignedinteger]]
 
 
 @dataclass(frozen=True)
-class ServerSide:
+class ServerSide(Server):
     """Take one turn of the server. A reply that does not fit is rejected by name."""
 
     sum: MaskedSum
@@ -69,17 +70,6 @@ class ServerSide:
                 return self._after_sign(replies)
         return self._after_unmask(replies)
 
-    @property
-    def _kept(self) -> Mapping[Party, State]:
-        return cast("Mapping[Party, State]", self.at.state)
-
-    def _bytes(self, name: str) -> bytes:
-        return cast("bytes", self._kept[name])
-
-    def _going(self, stage: str, after: str, letters: Mapping[Party, bytes], **kept: State) -> Turn:
-        state = {**self._kept, **cast("Mapping[Party, State]", kept), "after": after}
-        return Turn(letters, state, rejected=self.rejected, stage=stage)
-
     def _after_advertise(self, replies: Replies) -> Turn:
         keys: dict[Party, Advertisement] = {}
         for who, reply in replies:
@@ -91,9 +81,7 @@ class ServerSide:
         present = to_bits(keys, self.sum.members)
         blob = write_advertisements(keys, self.sum.members)
         letter = Share(present, blob).to_bytes()
-        return self._going(
-            "share", "share", dict.fromkeys(keys, letter), present=present, keys=blob
-        )
+        return self._going("share", dict.fromkeys(keys, letter), {"present": present, "keys": blob})
 
     def _advertisement(self, who: Party, reply: bytes) -> Advertisement:
         made, registry = Advertisement.from_bytes(reply), self.at.registry
@@ -116,7 +104,7 @@ class ServerSide:
                 self.rejected[who] = str(error)
         self.sum.require_enough(len(boxes), "share")
         letters = {who: self._boxes_for(who, boxes).to_bytes() for who in boxes}
-        return self._going("mask", "mask", letters, sharing=to_bits(boxes, self.sum.members))
+        return self._going("mask", letters, {"sharing": to_bits(boxes, self.sum.members)})
 
     def _boxes_for(self, who: Party, boxes: Mapping[Party, Mapping[Party, bytes]]) -> Mask:
         neighbors = self._roll.neighbors_of(who)
@@ -140,7 +128,8 @@ class ServerSide:
         self.sum.require_enough(len(said), "mask")
         survivors = to_bits(said, self.sum.members)
         letters = {who: Sign(survivors, self._edges_for(who, said)).to_bytes() for who in said}
-        return self._going("unmask", "sign", letters, survivors=survivors, total=_as_tensor(total))
+        kept: Mapping[str, State] = {"survivors": survivors, "total": _as_tensor(total)}
+        return self._going("unmask", letters, kept, after="sign")
 
     def _masked(self, who: Party, reply: bytes) -> tuple[Words, bytes]:
         neighbors, sharing = self._roll.neighbors_of(who), set(self._sharing)
@@ -158,11 +147,6 @@ class ServerSide:
         except ValueError as error:
             raise ProtocolAbort("a vector of another length, or outside the ring") from error
         return words, found.edges + found.signature
-
-    def _signed(self, who: Party, text: bytes, signature: bytes) -> bool:
-        """Tell whether ``who`` signed, where this server has a registry to ask."""
-        registry = self.at.registry
-        return registry is None or registry.has_signed(who, text, signature)
 
     def _edges_for(self, who: Party, said: Mapping[Party, bytes]) -> bytes:
         return b"".join(said[peer] for peer in self._roll.neighbors_of(who) if peer in said)
@@ -183,7 +167,7 @@ class ServerSide:
         letter = Unmask(
             to_bits(shown, self.sum.members), b"".join(signed[who] for who in shown)
         ).to_bytes()
-        return self._going("unmask", "unmask", dict.fromkeys(signed, letter))
+        return self._going("unmask", dict.fromkeys(signed, letter), {})
 
     def _after_unmask(self, replies: Replies) -> Turn:
         shares: dict[Party, dict[int, int]] = {who: {} for who in self._sharing}

@@ -44,7 +44,6 @@ class Part:
 
 def written(part: Part) -> str:
     """Write a part as a user did who says what is not usual, and nothing else."""
-    given = {f.name: getattr(part, f.name) for f in fields(part)}  # type: ignore[arg-type]
-    usual = {f.name: f.default for f in fields(part)}  # type: ignore[arg-type]
-    words = [f"{name}={value!r}" for name, value in given.items() if value != usual[name]]
+    given = [(f, getattr(part, f.name)) for f in fields(part)]  # type: ignore[arg-type]
+    words = [f"{f.name}={value!r}" for f, value in given if value != f.default]
     return f"{type(part).__name__}({', '.join(words)})"

@@ -235,14 +235,20 @@ def test_no_key_releases_more_sums_than_its_noise_is_made_for_whoever_takes_part
     assert max(released.values()) <= 2
 
 
-def test_a_retry_is_not_under_a_key_that_others_have_used_up():
-    """Clients 2 and 3 were in no sum of this round: their key would serve it twice."""
+def after_a_round_that_nobody_opened():
+    """Five clients that hold a key, of whom 0, 1 and 4 encrypted under it for round 1."""
     clients = Several(TWICE, 5)
     clients.round(number=0)
     (first,) = clients.keys_of(range(5))
     lost = dict.fromkeys((0, 1, 4), "decrypt") | dict.fromkeys((2, 3), "upload")
     with pytest.raises(ProtocolAbort, match="No client opened the sum"):
         clients.round(number=1, drop=lost)
+    return clients, first
+
+
+def test_a_retry_is_not_under_a_key_that_others_have_used_up():
+    """Clients 2 and 3 were in no sum of this round: their key would serve it twice."""
+    clients, first = after_a_round_that_nobody_opened()
     assert clients.keys_of(range(5)) == {first}
     assert clients.round(number=1).survivors == (0, 1, 2, 3, 4)
     (second,) = clients.keys_of(range(5))
@@ -252,12 +258,7 @@ def test_a_retry_is_not_under_a_key_that_others_have_used_up():
 
 def test_who_has_used_a_key_up_does_not_take_it_from_another(monkeypatch):
     """A server that has it handed out again gets nothing from those."""
-    clients = Several(TWICE, 5)
-    clients.round(number=0)
-    (first,) = clients.keys_of(range(5))
-    lost = dict.fromkeys((0, 1, 4), "decrypt") | dict.fromkeys((2, 3), "upload")
-    with pytest.raises(ProtocolAbort, match="No client opened the sum"):
-        clients.round(number=1, drop=lost)
+    clients, first = after_a_round_that_nobody_opened()
     monkeypatch.setattr(ServerSide, "_most_held", lambda *_: first)
     assert clients.round(number=1).survivors == (2, 3)
     assert set(clients.aborts) == {0, 1, 4}
