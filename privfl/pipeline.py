@@ -108,6 +108,8 @@ class Pipeline(Line):
         """
         self._refuse_trainer()
         require_matrix(updates)
+        if round is not None:
+            require_count("round", round)
         cohort = Cohort.of(len(updates) if cohort is None else cohort)
         wanted = f"cohort must name one client for each of {len(updates)} updates"
         require(len(cohort) == len(updates), wanted, f"{len(cohort)} names")
@@ -122,7 +124,7 @@ class Pipeline(Line):
             updates.shape[1],
             statistics=0 if statistics is None else statistics.shape[1],
             scalars=declared,
-            round=_round_number(round, state),
+            round=round_of(state) if round is None else round,
             model=model,
             nonce=nonce,
             public=public_of(state),
@@ -135,21 +137,35 @@ class Pipeline(Line):
             return rows[k], {name: float(value[k]) for name, value in values.items()}
 
         stream = Stream.of(generator)
-        reserved = None if ledger is None else self._charge(opening, ledger, stream.seeded)
+        charged = None if ledger is None else self.reserve(opening, ledger, seeded=stream.seeded)
         release = self.run(
             opening, update_of, state=state, drop=drop, generator=stream, transcript=transcript
         )
         release = on_device_of(release, updates)
-        if reserved is not None:
-            reserved.bind(update=release.digest)
+        if charged is not None:
+            charged.bind(update=release.digest)
         return release
 
-    def _charge(self, opening: Opening, ledger: Account, seeded: bool) -> Reservation:
+    def reserve(
+        self,
+        opening: Opening,
+        ledger: Account,
+        members: Sequence[Party] | None = None,
+        *,
+        seeded: bool = False,
+    ) -> Reservation:
+        """Charge what the opened round will release, to ``members`` or to its whole cohort.
+
+        Nobody's sampling is claimed: who takes part is known to the adversary.
+
+        Raises:
+            BudgetExceeded: where it does not fit; then nothing is written.
+        """
         require_account(ledger)
         n = len(opening.cohort)
         charges = amplified(Setting(self, opening).plan.charges, Everybody(), n, member=True)
-        by_client = dict.fromkeys(opening.cohort.members, charges)
-        return ledger.reserve(by_client, pipeline=repr(self), seeded=seeded)
+        who = opening.cohort.members if members is None else members
+        return ledger.reserve(dict.fromkeys(who, charges), pipeline=repr(self), seeded=seeded)
 
     def run(
         self,
@@ -397,10 +413,8 @@ class Pipeline(Line):
         return replace(release, transcript=transcript)
 
 
-def _round_number(round: int | None, state: State) -> int:
-    if round is not None:
-        require_count("round", round)
-        return round
+def round_of(state: State) -> int:
+    """Return the number of the next round, 0 before the first."""
     return int(state.get("round", 0)) if isinstance(state, Mapping) else 0  # type: ignore[arg-type]
 
 

@@ -70,6 +70,7 @@ class SecAgg(SumProtocol):
     dropout: float = 0.1
 
     stages: ClassVar[tuple[str, ...]] = ("advertise", "share", "mask", "unmask")
+    uploads_in: ClassVar[str] = "mask"
     signs: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

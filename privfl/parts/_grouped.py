@@ -75,6 +75,11 @@ class Grouped(SumProtocol):
         """The draw (two exchanges), then the inner stages."""
         return ("draw", *self.inner.stages)
 
+    @property
+    def uploads_in(self) -> str:
+        """The inner protocol's stage of the update."""
+        return self.inner.uploads_in
+
     def min_survivors(self, n: int) -> int:
         """Return the inner protocol's fewest survivors in the smallest group."""
         return self.inner.min_survivors(min(n, self.size))

@@ -58,6 +58,11 @@ class SumProtocol(Part):
         return ("upload",)
 
     @property
+    def uploads_in(self) -> str:
+        """The stage in which clients are asked for their updates: there the model must be known."""
+        return "upload"
+
+    @property
     def signs(self) -> bool:
         """Whether clients sign letters, so that each needs an identity and the registry."""
         return False

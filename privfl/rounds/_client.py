@@ -16,6 +16,7 @@ from privfl.rounds._opening import Opening
 from privfl.rounds._setting import Setting
 
 Update = Callable[[], tuple[Tensor, Mapping[str, float]]]
+Admit = Callable[[Setting], None]
 
 
 def respond(
@@ -29,6 +30,7 @@ def respond(
     identity: Identity | None = None,
     registry: Registry | None = None,
     model: bytes | None = None,
+    admit: Admit | None = None,
 ) -> tuple[bytes, bytes]:
     """Take a client's turn: a letter and what it kept -> its reply and what it keeps.
 
@@ -46,6 +48,8 @@ def respond(
         registry: the public keys of all clients, known out of band.
         model: hash of the weights that this client was sent, see `privfl.core.weights_hash`; an
             opening that names another is refused. None trusts the opening.
+        admit: shown the round's setting before every turn; what it raises ends the turn, and
+            nothing leaves.
 
     Guarantees:
         - Under a protocol that hides updates, who took part to the end of one sum on a model
@@ -70,6 +74,8 @@ def respond(
     setting = _setting(pipeline, memory["opening"], envelope.session)
     if model is not None and model != setting.opening.model:
         raise ProtocolAbort("The server opened the round for another model than it sent")
+    if admit is not None:
+        admit(setting)
     client = _Client(setting, me, memory, generator or Stream(), update, identity, registry)
     return client.turn(envelope), encode(memory)
 

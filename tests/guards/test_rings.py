@@ -21,8 +21,9 @@ RINGS = [
     ["learning"],
     ["federation+datasets+exchange+updates+history+checkpoint"],
     ["front door"],
+    ["reading"],
     ["evaluate", "flower", "testing"],
-    ["cli+reading"],
+    ["cli"],
 ]
 RING = {room: i for i, rooms in enumerate(RINGS) for room in rooms}
 ROOM = {module: room for room in RING for module in room.split("+")}

@@ -1,0 +1,100 @@
+"""The wire of `privfl.rounds.drive` over a Flower grid."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from flwr.app import Message, RecordDict
+from flwr.serverapp import Grid
+
+from privfl.core import Party, ProtocolAbort
+from privfl.flower._letters import Ask, answered
+from privfl.flower._refusal import Reason, Refusal
+from privfl.rounds import Letters
+from privfl.rounds._envelope import Envelope
+
+logger = logging.getLogger("flwr")
+
+
+@dataclass
+class Delivery:
+    """Carry letters in the strategy's own messages, and note who answers by an error.
+
+    The model travels once, in the stage that asks for the update.
+
+    Attributes:
+        grid: Flower's.
+        messages: what the strategy wants to send, by client.
+        uploads_in: the stage in which a client is asked for its update.
+        ask: makes what stands beside a letter.
+        timeout: seconds that each exchange may take; who is later has dropped out.
+        largest: the longest reply that is read, in bytes.
+    """
+
+    grid: Grid
+    messages: Mapping[Party, Message]
+    uploads_in: str
+    ask: Callable[[Party, bytes], Ask]
+    timeout: float | None
+    largest: int
+    refusals: dict[Party, Refusal] = field(default_factory=dict)
+
+    def __call__(self, letters: Letters) -> Iterator[tuple[Party, bytes]]:
+        """Send letters and yield the replies that hold one.
+
+        Raises:
+            Refusal: where everybody who was asked refuses: no later round will be better.
+        """
+        stage = Envelope.read(next(iter(letters.values()))).stage
+        sent = [self._message(who, letter, stage) for who, letter in letters.items()]
+        names = {self.messages[who].metadata.dst_node_id: who for who in letters}
+        replies = self._received(sent, names)
+        refused = [self.refusals[who] for who in letters if who in self.refusals]
+        logger.info(
+            "privfl: stage %s, %d of %d answered, %d refused",
+            stage, len(replies), len(letters), len(refused),
+        )  # fmt: skip
+        if len(refused) == len(letters):
+            raise refused[0]
+        yield from replies
+
+    def _received(
+        self, sent: Sequence[Message], names: Mapping[int, Party]
+    ) -> list[tuple[Party, bytes]]:
+        replies, out = [], dict[str, list[Party]]()
+        for reply in self.grid.send_and_receive(sent, timeout=self.timeout):
+            who = names.get(reply.metadata.src_node_id)
+            if who is None:
+                continue
+            try:
+                replies.append((who, self._letter(reply)))
+            except (Refusal, ProtocolAbort) as error:
+                out.setdefault(str(error), []).append(who)
+                if isinstance(error, Refusal):
+                    self.refusals[who] = error
+        for why, clients in out.items():
+            logger.warning("privfl: out are %s. %s", ", ".join(map(str, clients)), why)
+        return replies
+
+    def _letter(self, reply: Message) -> bytes:
+        if reply.has_error():
+            code, sentence = reply.error.code, reply.error.reason or "no reason given"
+            if code in list(Reason):
+                raise Refusal(Reason(code), sentence)
+            raise ProtocolAbort(sentence)
+        letter = answered(reply)
+        if len(letter) > self.largest:
+            raise ProtocolAbort(f"A reply of {len(letter)} bytes, the most is {self.largest}")
+        return letter
+
+    def _message(self, who: Party, letter: bytes, stage: str) -> Message:
+        original = self.messages[who]
+        content = original.content if stage == self.uploads_in else RecordDict()
+        about = original.metadata
+        return Message(
+            self.ask(who, letter).into(content),
+            about.dst_node_id,
+            about.message_type,
+            ttl=about.ttl,
+            group_id=about.group_id,
+        )

@@ -1,0 +1,250 @@
+"""The guard's rounds: a strategy's messages in, one aggregate reply out."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+
+from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
+from flwr.serverapp import Grid
+
+from privfl.core import (
+    Account,
+    BudgetExceeded,
+    Cohort,
+    CompositionError,
+    Party,
+    ProtocolAbort,
+    Registry,
+    Reservation,
+    Scalar,
+    State,
+    weights_hash,
+)
+from privfl.crypto import Stream
+from privfl.flower._arrays import Arrays
+from privfl.flower._checkpoint import read_rounds, write_rounds
+from privfl.flower._delivery import Delivery
+from privfl.flower._letters import Ask, Kind
+from privfl.flower._metrics import metrics_of
+from privfl.flower._names import Names
+from privfl.flower._refusal import Reason, Refusal
+from privfl.flower._round_report import RoundReport
+from privfl.pipeline import Pipeline, public_of, round_of
+from privfl.rounds import Opening, Release, Round, Setting, drive
+
+logger = logging.getLogger("flwr")
+
+SLACK = 1 << 16  # bytes beyond twice the plan: what a reply says of those who left
+
+
+class GuardedRounds:
+    """Run rounds of a pipeline with the nodes that a strategy writes to.
+
+    Attributes:
+        shield: the pipeline.
+        history: a report of each round.
+        release: of the last round that had one.
+        spent: whether a budget is; then no round is run any more.
+    """
+
+    def __init__(
+        self,
+        shield: Pipeline,
+        ledger: Account | None,
+        registry: Registry | None,
+        metrics: Mapping[Kind, tuple[Scalar, ...]],
+        weighted_by: str,
+        stream: Stream,
+        checkpoint: str | PathLike[str] | None,
+    ) -> None:
+        """Stand before the first round."""
+        self.shield, self.ledger, self.registry = shield, ledger, registry
+        self.metrics, self.weighted_by, self.stream = metrics, weighted_by, stream
+        self.checkpoint = None if checkpoint is None else Path(checkpoint)
+        self.names = Names(registry)
+        self.history: list[RoundReport] = []
+        self.release: Release | None = None
+        self.spent = False
+        self._states: dict[Kind, State] = {}
+        self._evaluated = b""
+        self._model: Arrays | None = None
+        self._reserved: Reservation | None = None
+
+    def run(self, messages: Sequence[Message], grid: Grid, timeout: float | None) -> list[Message]:
+        """Return the aggregate as one reply; no reply where there is none.
+
+        Raises:
+            CompositionError: for messages that no round is made of, or idle weights.
+            PlanError: where the cohort or the model does not fit a part.
+            ProtocolAbort: where everybody refuses.
+        """
+        if not messages or self.spent:
+            return []
+        kind, model = self._kind(messages), self._only_model(messages)
+        members = self.names.of(messages, grid, timeout)
+        try:
+            release = self._release(kind, model, members, grid, timeout)
+        except BudgetExceeded as error:
+            return self._ended(kind, messages, error)
+        except Refusal as refusal:
+            if refusal.code is Reason.SPENT:
+                return self._ended(kind, messages, refusal)
+            raise self._final(refusal) from None
+        except ProtocolAbort as error:
+            logger.warning("privfl: the round has no aggregate. %s", error)
+            self.history.append(RoundReport(kind, len(messages), aborted=str(error)))
+            return []
+        logger.info("privfl: %s, %s", kind, release)
+        return [self._reply(kind, model, release, messages[0])]
+
+    def evaluates(self, arrays: ArrayRecord) -> bool:
+        """Tell whether clients may be asked about ``arrays``: once, where metrics may travel."""
+        if self.spent:
+            return False
+        if not self.metrics["evaluate"]:
+            logger.info("privfl: clients evaluate where evaluate_metrics= says what may travel")
+            return False
+        return Arrays("arrays", arrays).hash != self._evaluated
+
+    def stepped(self, arrays: ArrayRecord) -> ArrayRecord:
+        """Return the strategy's new model with the dtypes of the last one, and save it."""
+        if self._model is not None:
+            arrays = self._model.in_these_dtypes(arrays)
+        model = Arrays("arrays", arrays)
+        if self._reserved is not None:
+            self._reserved.bind(model=weights_hash(model.tensors))
+        if self.checkpoint is not None:
+            write_rounds(self.checkpoint, self.shield, model, self._states, self.ledger)
+        return arrays
+
+    def resumed(self, initial: ArrayRecord) -> ArrayRecord:
+        """Return the model to start from: the checkpoint's, where there is one.
+
+        Raises:
+            ValueError: for a checkpoint of another pipeline or another model.
+            LedgerTampered: for a ledger that does not hold the head of the checkpoint.
+        """
+        if self.checkpoint is None or not self.checkpoint.exists():
+            return initial
+        arrays, self._states = read_rounds(
+            self.checkpoint, self.shield, Arrays("arrays", initial), self.ledger
+        )
+        logger.info("privfl: goes on from %s", self.checkpoint)
+        return arrays
+
+    def _release(
+        self,
+        kind: Kind,
+        model: Arrays,
+        members: Mapping[Party, Message],
+        grid: Grid,
+        timeout: float | None,
+    ) -> Release:
+        if not members:
+            raise ProtocolAbort("No node said who it is")
+        state = self._states.get(kind)
+        opening = self._opening(kind, model, tuple(members), state)
+        setting = Setting(self.shield, opening)
+        self._reserved = None
+        if self.ledger is not None:
+            self._reserved = self.shield.reserve(opening, self.ledger, seeded=self.stream.seeded)
+        text = repr(self.shield)
+        delivery = Delivery(
+            grid,
+            members,
+            self.shield.protocol.uploads_in,
+            lambda who, letter: Ask(kind, who, text, self.weighted_by, letter),
+            timeout,
+            largest=2 * setting.plan.bytes_up + SLACK,
+        )
+        first = Round.open(self.shield, opening, state, self.stream, self.registry)
+        release = drive(first, delivery)
+        if self._reserved is not None:
+            self._reserved.bind(update=release.digest)
+        refused = {who: str(why) for who, why in delivery.refusals.items()}
+        self._states[kind] = release.state
+        self.history.append(
+            RoundReport(
+                kind,
+                len(members),
+                release.survivors,
+                {**refused, **release.rejected},
+                bytes_up=release.bytes_up,
+                bytes_down=release.bytes_down,
+            )
+        )
+        return release
+
+    def _opening(
+        self, kind: Kind, model: Arrays, members: tuple[Party, ...], state: State
+    ) -> Opening:
+        number = round_of(state)
+        nonce = (
+            self.stream.child(f"{kind}/{number}/nonce").bytes(16) if self.stream.seeded else None
+        )
+        trains = kind == "train"
+        return Opening.fresh(
+            self.shield,
+            Cohort(members),
+            model.layout.dim if trains else 1,  # metrics ride behind a body, here of one zero
+            statistics=model.layout.statistics_dim if trains else 0,
+            scalars=self.metrics[kind],
+            round=number,
+            model=model.hash,
+            nonce=nonce,
+            public=public_of(state),
+        )
+
+    def _reply(self, kind: Kind, model: Arrays, release: Release, to: Message) -> Message:
+        names = tuple(scalar.name for scalar in self.metrics[kind])
+        metrics = metrics_of(release, self.shield, names)
+        weight = release.realised if isinstance(release.realised, float) else 0.0
+        if self.weighted_by:
+            metrics[self.weighted_by] = weight or float(len(release.survivors))
+        content = RecordDict({"metrics": MetricRecord({**metrics})})
+        if kind == "train":
+            content[model.name] = model.moved(release)
+            self._model, self.release = model, release
+        else:
+            self._evaluated = model.hash
+        return Message(content, reply_to=to)
+
+    def _ended(self, kind: Kind, messages: Sequence[Message], why: Exception) -> list[Message]:
+        logger.warning("privfl: a budget is spent, and the run ends here. %s", why)
+        self.spent = True
+        self.history.append(RoundReport(kind, len(messages), aborted=str(why)))
+        return []
+
+    def _final(self, refusal: Refusal) -> Exception:
+        if refusal.code is Reason.WEIGHTS:
+            fix = "Add Weigh(max_examples=…) before the protocol, or accepting={'uniform_weights'}"
+            return CompositionError("R2", (self.shield,), str(refusal), fix)
+        return ProtocolAbort(f"Every client refuses. {refusal}")
+
+    def _kind(self, messages: Sequence[Message]) -> Kind:
+        kinds = {message.metadata.message_type.split(".")[0] for message in messages}
+        if kinds == {"train"}:
+            return "train"
+        if kinds == {"evaluate"}:
+            return "evaluate"
+        raise CompositionError(
+            "R7",
+            (self.shield,),
+            f"Messages of the types {', '.join(sorted(kinds))} would travel beside the pipeline",
+            "Ask for training or for evaluation, one at a time",
+        )
+
+    def _only_model(self, messages: Sequence[Message]) -> Arrays:
+        first = messages[0].content
+        for message in messages[1:]:
+            if message.content is first:
+                continue
+            if message.content.array_records != first.array_records:
+                raise CompositionError(
+                    "R20",
+                    (self.shield,),
+                    "The strategy sends different models, whose updates have no mean",
+                    "Send everybody the same, and keep what is personal out of the ArrayRecord",
+                )
+        return Arrays.of(first)
