@@ -7,7 +7,7 @@ TOLD := setup.cfg pyproject.toml constraints.txt
 # The work is split over processes; threads on top of them slow it down.
 export OMP_NUM_THREADS := 1
 
-.PHONY: demo test lint bench bench-he hero
+.PHONY: demo test lint bench bench-he hero flower flower-simulation flower-faults
 
 demo: .venv/privfl
 	$(BIN)/privfl duel --minutes 3
@@ -26,6 +26,16 @@ bench: .venv/privfl-bench
 
 bench-he: .venv/privfl
 	$(BIN)/python benchmarks/he.py
+
+# Five SuperNodes and a SuperLink on this machine, three rounds of a hardened pipeline.
+flower: .venv/privfl-flower
+	$(BIN)/python examples/flower_digits/deploy.py
+
+flower-simulation: .venv/privfl-simulation
+	$(BIN)/python examples/flower_digits/simulate.py
+
+flower-faults: .venv/privfl-flower
+	$(BIN)/python tests/flower/loopback_faults.py
 
 hero: .venv/privfl
 	$(BIN)/privfl duel --hero docs/hero.png

@@ -43,25 +43,30 @@ class Delivery:
         """Send letters and yield the replies that hold one.
 
         Raises:
-            Refusal: where everybody who was asked refuses: no later round will be better.
+            Refusal: where the whole cohort refuses to begin, or its apps fail: the next round will
+                be no better.
         """
-        stage = Envelope.read(next(iter(letters.values()))).stage
-        sent = [self._message(who, letter, stage) for who, letter in letters.items()]
-        names = {self.messages[who].metadata.dst_node_id: who for who in letters}
-        replies = self._received(sent, names)
-        refused = [self.refusals[who] for who in letters if who in self.refusals]
+        envelope = Envelope.read(next(iter(letters.values())))
+        sent = [self._message(who, letter, envelope.stage) for who, letter in letters.items()]
+        replies, refused = self._received(sent, {self._node(who): who for who in letters})
         logger.info(
             "privfl: stage %s, %d of %d answered, %d refused",
-            stage, len(replies), len(letters), len(refused),
+            envelope.stage, len(replies), len(letters), len(refused),
         )  # fmt: skip
-        if len(refused) == len(letters):
-            raise refused[0]
+        self.refusals |= refused
+        if len(refused) == len(self.messages):
+            first = next(iter(refused.values()))
+            if envelope.opening is not None or first.code is not Reason.REFUSED:
+                raise first
         yield from replies
+
+    def _node(self, who: Party) -> int:
+        return self.messages[who].metadata.dst_node_id
 
     def _received(
         self, sent: Sequence[Message], names: Mapping[int, Party]
-    ) -> list[tuple[Party, bytes]]:
-        replies, out = [], dict[str, list[Party]]()
+    ) -> tuple[list[tuple[Party, bytes]], dict[Party, Refusal]]:
+        replies, refused, out = [], dict[Party, Refusal](), dict[str, list[Party]]()
         for reply in self.grid.send_and_receive(sent, timeout=self.timeout):
             who = names.get(reply.metadata.src_node_id)
             if who is None:
@@ -71,10 +76,10 @@ class Delivery:
             except (Refusal, ProtocolAbort) as error:
                 out.setdefault(str(error), []).append(who)
                 if isinstance(error, Refusal):
-                    self.refusals[who] = error
+                    refused[who] = error
         for why, clients in out.items():
             logger.warning("privfl: out are %s. %s", ", ".join(map(str, clients)), why)
-        return replies
+        return replies, refused
 
     def _letter(self, reply: Message) -> bytes:
         if reply.has_error():

@@ -11,11 +11,11 @@ from flwr.serverapp.strategy import Result, Strategy
 
 from privfl.core import Account, CompositionError, Registry, Scalar, require_account
 from privfl.crypto import Stream
-from privfl.flower._client_mod import require_served
 from privfl.flower._guarded_grid import GuardedGrid
 from privfl.flower._guarded_rounds import GuardedRounds
 from privfl.flower._linear import require_linear
 from privfl.flower._round_report import RoundReport
+from privfl.flower._served import require_served
 from privfl.pipeline import Pipeline
 
 logger = logging.getLogger("flwr")

@@ -23,6 +23,7 @@ from privfl.core import (
 )
 from privfl.crypto import Stream
 from privfl.flower._arrays import Arrays
+from privfl.flower._asked import Asked
 from privfl.flower._checkpoint import read_rounds, write_rounds
 from privfl.flower._delivery import Delivery
 from privfl.flower._letters import Ask, Kind
@@ -81,22 +82,14 @@ class GuardedRounds:
         """
         if not messages or self.spent:
             return []
-        kind, model = self._kind(messages), self._only_model(messages)
+        asked = Asked.of(messages, self.shield)
         members = self.names.of(messages, grid, timeout)
         try:
-            release = self._release(kind, model, members, grid, timeout)
-        except BudgetExceeded as error:
-            return self._ended(kind, messages, error)
-        except Refusal as refusal:
-            if refusal.code is Reason.SPENT:
-                return self._ended(kind, messages, refusal)
-            raise self._final(refusal) from None
-        except ProtocolAbort as error:
-            logger.warning("privfl: the round has no aggregate. %s", error)
-            self.history.append(RoundReport(kind, len(messages), aborted=str(error)))
-            return []
-        logger.info("privfl: %s, %s", kind, release)
-        return [self._reply(kind, model, release, messages[0])]
+            release = self._release(asked, members, grid, timeout)
+        except (BudgetExceeded, Refusal, ProtocolAbort) as error:
+            return self._without(asked, error)
+        logger.info("privfl: %s, %s", asked.kind, release)
+        return [self._reply(asked, release)]
 
     def evaluates(self, arrays: ArrayRecord) -> bool:
         """Tell whether clients may be asked about ``arrays``: once, where metrics may travel."""
@@ -134,18 +127,13 @@ class GuardedRounds:
         return arrays
 
     def _release(
-        self,
-        kind: Kind,
-        model: Arrays,
-        members: Mapping[Party, Message],
-        grid: Grid,
-        timeout: float | None,
+        self, asked: Asked, members: Mapping[Party, Message], grid: Grid, timeout: float | None
     ) -> Release:
         if not members:
             raise ProtocolAbort("No node said who it is")
-        state = self._states.get(kind)
-        opening = self._opening(kind, model, tuple(members), state)
-        setting = Setting(self.shield, opening)
+        state = self._states.get(asked.kind)
+        opening = self._opening(asked, tuple(members), state)
+        plan = Setting(self.shield, opening).plan
         self._reserved = None
         if self.ledger is not None:
             self._reserved = self.shield.reserve(opening, self.ledger, seeded=self.stream.seeded)
@@ -154,97 +142,62 @@ class GuardedRounds:
             grid,
             members,
             self.shield.protocol.uploads_in,
-            lambda who, letter: Ask(kind, who, text, self.weighted_by, letter),
+            lambda who, letter: Ask(asked.kind, who, text, self.weighted_by, letter),
             timeout,
-            largest=2 * setting.plan.bytes_up + SLACK,
+            largest=2 * plan.bytes_up + SLACK,
         )
         first = Round.open(self.shield, opening, state, self.stream, self.registry)
         release = drive(first, delivery)
         if self._reserved is not None:
             self._reserved.bind(update=release.digest)
-        refused = {who: str(why) for who, why in delivery.refusals.items()}
-        self._states[kind] = release.state
-        self.history.append(
-            RoundReport(
-                kind,
-                len(members),
-                release.survivors,
-                {**refused, **release.rejected},
-                bytes_up=release.bytes_up,
-                bytes_down=release.bytes_down,
-            )
-        )
+        self._states[asked.kind] = release.state
+        self.history.append(RoundReport.of(asked.kind, release, delivery.refusals))
         return release
 
-    def _opening(
-        self, kind: Kind, model: Arrays, members: tuple[Party, ...], state: State
-    ) -> Opening:
-        number = round_of(state)
-        nonce = (
-            self.stream.child(f"{kind}/{number}/nonce").bytes(16) if self.stream.seeded else None
-        )
-        trains = kind == "train"
+    def _opening(self, asked: Asked, members: tuple[Party, ...], state: State) -> Opening:
+        number, trains, layout = round_of(state), asked.kind == "train", asked.model.layout
+        nonce = self.stream.child(f"{asked.kind}/{number}/nonce")
         return Opening.fresh(
             self.shield,
             Cohort(members),
-            model.layout.dim if trains else 1,  # metrics ride behind a body, here of one zero
-            statistics=model.layout.statistics_dim if trains else 0,
-            scalars=self.metrics[kind],
+            layout.dim if trains else 1,  # metrics ride behind a body, here of one zero
+            statistics=layout.statistics_dim if trains else 0,
+            scalars=self.metrics[asked.kind],
             round=number,
-            model=model.hash,
-            nonce=nonce,
+            model=asked.model.hash,
+            nonce=nonce.bytes(16) if self.stream.seeded else None,
             public=public_of(state),
         )
 
-    def _reply(self, kind: Kind, model: Arrays, release: Release, to: Message) -> Message:
-        names = tuple(scalar.name for scalar in self.metrics[kind])
+    def _reply(self, asked: Asked, release: Release) -> Message:
+        """Return one reply for all: the model plus the aggregate, and the mean metrics."""
+        names = tuple(scalar.name for scalar in self.metrics[asked.kind])
         metrics = metrics_of(release, self.shield, names)
-        weight = release.realised if isinstance(release.realised, float) else 0.0
         if self.weighted_by:
-            metrics[self.weighted_by] = weight or float(len(release.survivors))
+            metrics[self.weighted_by] = float(len(release.survivors))
         content = RecordDict({"metrics": MetricRecord({**metrics})})
-        if kind == "train":
-            content[model.name] = model.moved(release)
-            self._model, self.release = model, release
+        if asked.kind == "train":
+            content[asked.model.name] = asked.model.moved(release)
+            self._model, self.release = asked.model, release
         else:
-            self._evaluated = model.hash
-        return Message(content, reply_to=to)
+            self._evaluated = asked.model.hash
+        return Message(content, reply_to=asked.messages[0])
 
-    def _ended(self, kind: Kind, messages: Sequence[Message], why: Exception) -> list[Message]:
-        logger.warning("privfl: a budget is spent, and the run ends here. %s", why)
-        self.spent = True
-        self.history.append(RoundReport(kind, len(messages), aborted=str(why)))
-        return []
-
-    def _final(self, refusal: Refusal) -> Exception:
-        if refusal.code is Reason.WEIGHTS:
-            fix = "Add Weigh(max_examples=…) before the protocol, or accepting={'uniform_weights'}"
-            return CompositionError("R2", (self.shield,), str(refusal), fix)
-        return ProtocolAbort(f"Every client refuses. {refusal}")
-
-    def _kind(self, messages: Sequence[Message]) -> Kind:
-        kinds = {message.metadata.message_type.split(".")[0] for message in messages}
-        if kinds == {"train"}:
-            return "train"
-        if kinds == {"evaluate"}:
-            return "evaluate"
-        raise CompositionError(
-            "R7",
-            (self.shield,),
-            f"Messages of the types {', '.join(sorted(kinds))} would travel beside the pipeline",
-            "Ask for training or for evaluation, one at a time",
-        )
-
-    def _only_model(self, messages: Sequence[Message]) -> Arrays:
-        first = messages[0].content
-        for message in messages[1:]:
-            if message.content is first:
-                continue
-            if message.content.array_records != first.array_records:
-                raise CompositionError(
-                    "R20",
-                    (self.shield,),
-                    "The strategy sends different models, whose updates have no mean",
-                    "Send everybody the same, and keep what is personal out of the ArrayRecord",
+    def _without(self, asked: Asked, why: Exception) -> list[Message]:
+        """Go on without an aggregate, or end the run where no later round would have one."""
+        self.history.append(RoundReport(asked.kind, len(asked.messages), aborted=str(why)))
+        match why:
+            case BudgetExceeded() | Refusal(code=Reason.SPENT):
+                logger.warning("privfl: a budget is spent, and the run ends here. %s", why)
+                self.spent = True
+            case Refusal(code=Reason.WEIGHTS):
+                fix = (
+                    "Add Weigh(max_examples=…) before the protocol, or accept it: "
+                    "accepting={'uniform_weights'}"
                 )
-        return Arrays.of(first)
+                raise CompositionError("R2", (self.shield,), str(why), fix)
+            case Refusal():
+                raise ProtocolAbort(f"Every client refuses. {why}")
+            case _:
+                logger.warning("privfl: the round has no aggregate. %s", why)
+        return []

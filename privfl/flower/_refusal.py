@@ -2,6 +2,8 @@
 
 from enum import IntEnum
 
+from privfl.core import BudgetExceeded, CompositionError, ProtocolAbort
+
 
 class Reason(IntEnum):
     """Codes of the error replies of a guarded client, above those that Flower itself uses."""
@@ -19,3 +21,15 @@ class Refusal(RuntimeError):
         """Store the code beside the sentence."""
         self.code = code
         super().__init__(sentence)
+
+    @classmethod
+    def of(cls, error: Exception) -> "Refusal":
+        """Return what a server may read of an error: what is made of public values."""
+        match error:
+            case Refusal():
+                return error
+            case BudgetExceeded():
+                return cls(Reason.SPENT, str(error))
+            case ProtocolAbort() | CompositionError():
+                return cls(Reason.REFUSED, str(error))
+        return cls(Reason.FAILED, f"{type(error).__name__} in this client; its log says more")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from privfl.core import Party
+from privfl.rounds import Release
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,19 @@ class RoundReport:
     aborted: str = ""
     bytes_up: int = 0
     bytes_down: int = 0
+
+    @classmethod
+    def of(cls, kind: str, release: Release, refusals: Mapping[Party, Exception]) -> "RoundReport":
+        """Report a round that has an aggregate."""
+        refused = {who: str(why) for who, why in refusals.items()}
+        return cls(
+            kind,
+            release.n_clients,
+            release.survivors,
+            {**refused, **release.rejected},
+            bytes_up=release.bytes_up,
+            bytes_down=release.bytes_down,
+        )
 
     def __str__(self) -> str:
         """Say it in a line."""

@@ -57,7 +57,7 @@ class Turn:
         scalars = scalars_of(metrics, self.ask.weighted_by, self.setting)
         if self.ask.kind == "evaluate":  # metrics alone: the vector's body is one zero
             return torch.zeros(self.setting.opening.body), scalars
-        return self._difference(Arrays.of(content)), scalars
+        return self._difference(content), scalars
 
     def _charge(self, setting: Setting) -> None:
         if self.account is None:
@@ -68,9 +68,13 @@ class Turn:
         pipeline: Pipeline = setting.line  # type: ignore[assignment]
         pipeline.reserve(setting.opening, account, (self.ask.me,), seeded=self.seeded)
 
-    def _difference(self, trained: Arrays) -> Tensor:
+    def _difference(self, content: RecordDict) -> Tensor:
         sent = self.sent
         assert sent is not None
+        if len(content.array_records) != 1:
+            found = f"{len(content.array_records)} ArrayRecords"
+            raise Refusal(Reason.FAILED, f"The app answers with one model. Found {found}")
+        trained = Arrays.of(content)
         return torch.cat(
             [
                 sent.layout.flatten(trained.arrays) - sent.vector,  # type: ignore[arg-type]
