@@ -71,10 +71,15 @@ class Arrays:
         return ArrayRecord({key: Array(np.asarray(x)) for key, x in weights.items()})  # type: ignore[union-attr]
 
     def in_these_dtypes(self, record: ArrayRecord) -> ArrayRecord:
-        """Return ``record`` with the dtypes of this model: a strategy makes floats of integers."""
+        """Return ``record`` as a strategy should have left it.
+
+        Strategies make floats of integers, and wider floats of floats: what is no update comes back
+        as it is here, and the rest in the dtypes from here.
+        """
+        still = {name: Array(self.arrays[name]) for name in self.layout.excluded if name in record}
         changed = {
-            key: Array(record[key].numpy().astype(x.dtype))
-            for key, x in self.arrays.items()
-            if key in record and record[key].dtype != str(x.dtype)
+            name: Array(record[name].numpy().astype(x.dtype))
+            for name, x in self.arrays.items()
+            if name in record and name not in still and record[name].dtype != str(x.dtype)
         }
-        return ArrayRecord({**record, **changed})
+        return ArrayRecord({**record, **still, **changed})

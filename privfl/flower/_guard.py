@@ -108,10 +108,13 @@ class Guarded(Strategy):
 
         Raises:
             CompositionError: where all clients refuse for the weights' sake.
-            ProtocolAbort: where all clients refuse, for a reason that the next round will not mend.
+            ProtocolAbort: where all clients refuse from the first round on.
         """
         arrays = self.rounds.resumed(initial_arrays)
-        return super().start(GuardedGrid(grid, self.rounds), arrays, *args, **options)
+        result = super().start(GuardedGrid(grid, self.rounds), arrays, *args, **options)
+        if not result.arrays:  # Flower leaves it empty where no round had an aggregate
+            result.arrays = arrays
+        return result
 
     def summary(self) -> None:
         """Say what guards the strategy, then let it say what it is."""

@@ -78,7 +78,7 @@ class GuardedRounds:
         Raises:
             CompositionError: for messages that no round is made of, or idle weights.
             PlanError: where the cohort or the model does not fit a part.
-            ProtocolAbort: where everybody refuses.
+            ProtocolAbort: where everybody refuses from the first round on.
         """
         if not messages or self.spent:
             return []
@@ -196,7 +196,7 @@ class GuardedRounds:
                     "accepting={'uniform_weights'}"
                 )
                 raise CompositionError("R2", (self.shield,), str(why), fix)
-            case Refusal():
+            case Refusal() if all(report.aborted for report in self.history):
                 raise ProtocolAbort(f"Every client refuses. {why}")
             case _:
                 logger.warning("privfl: the round has no aggregate. %s", why)

@@ -103,18 +103,27 @@ class InProcessGrid(Grid):
         return self.pull_messages(self.push_messages(messages))
 
     def _delivered(self, message: Message) -> Message | None:
-        context = self.contexts[message.metadata.dst_node_id]
-        letter = _copy(message)
+        context, letter = self.contexts[message.metadata.dst_node_id], _copy(message)
         try:
-            return self.app(letter, context)
+            reply = self.app(letter, context)
         except Exception as error:
             return Message(Error(APP_RAISED, f"{type(error).__name__}: {error}"), reply_to=letter)
+        if reply is not None and reply.has_content():
+            reply.content = _own_records(reply.content)
+        return reply
 
 
 def _copy(message: Message) -> Message:
-    """Return a message of its own for each node: a strategy gives all of them one content."""
+    """Return a message that shares nothing that changes: a strategy sends one content to all."""
     about = message.metadata
-    content = RecordDict(dict(message.content))
     return Message(
-        content, about.dst_node_id, about.message_type, ttl=about.ttl, group_id=about.group_id
+        _own_records(message.content),
+        about.dst_node_id,
+        about.message_type,
+        ttl=about.ttl,
+        group_id=about.group_id,
     )
+
+
+def _own_records(content: RecordDict) -> RecordDict:
+    return RecordDict({name: type(record)(dict(record)) for name, record in content.items()})  # type: ignore[arg-type]

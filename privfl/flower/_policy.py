@@ -13,9 +13,10 @@ from privfl.rounds import Setting
 class Policy:
     """Let the server choose numbers within bounds that are this client's own.
 
-    What is left out must be as in the client's own pipeline: its clip norm, its noise multiplier,
-    its protocol. Which conditions are accepted is never the server's choice. Noise that the server
-    adds is its promise, here as everywhere.
+    The parts that the client runs must be those of its own pipeline, in the same order; their
+    numbers may differ within the bounds. What is left out must be as in the client's own: its clip
+    norm, its noise multiplier, its protocol. Which conditions are accepted is never the server's
+    choice. Noise that the server adds is its promise, here as everywhere.
 
     Args:
         largest_clip: the most that an update may weigh after the client's own clip.
@@ -69,6 +70,9 @@ smallest_cohort=5, protocols=None)
         if not pipeline.accepting <= own.accepting:
             more = ", ".join(sorted(pipeline.accepting - own.accepting))
             raise ProtocolAbort(f"The server's pipeline accepts {more}, and this client does not")
+        if kinds_of(pipeline) != kinds_of(own):
+            asks, runs = (", ".join(kinds_of(each)) or "nothing" for each in (pipeline, own))
+            raise ProtocolAbort(f"The server asks clients to run {asks}, this one runs {runs}")
         if not self._allows(pipeline.protocol, own.protocol):
             allowed = self.protocols if self.protocols is not None else (own.protocol,)
             raise ProtocolAbort(f"{pipeline.protocol!r} is not among the protocols {allowed!r}")
@@ -107,3 +111,8 @@ def noise_multiplier(pipeline: Pipeline) -> float:
     if pipeline.contract.noise == "none":
         return 0.0
     return float(getattr(pipeline.contract.author("noise"), "noise_multiplier", 0.0))
+
+
+def kinds_of(pipeline: Pipeline) -> list[str]:
+    """Return the names of the parts that a client runs before the protocol."""
+    return [type(part).__name__ for part in pipeline.client_half]
