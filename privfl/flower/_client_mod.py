@@ -55,4 +55,4 @@ def client_mod(
     capped = policy is not None and policy.largest_epsilon is not None
     wanted = "largest_epsilon= caps what this client's own ledger comes to: pass ledger="
     require(not capped or ledger is not None, wanted, "none")
-    return Mod(shield, policy, ledger, registry, identity, generator or Stream())
+    return Mod(shield, policy, ledger, registry, identity, generator)

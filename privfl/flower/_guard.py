@@ -60,7 +60,8 @@ def guard(
     Raises:
         CompositionError: for a strategy that needs each reply, a pipeline whose clients keep the
             result (rule R9), or one that trains.
-        ValueError: for a protocol that signs, without a registry.
+        ValueError: for a protocol that signs, without a registry; a checkpoint of another pipeline.
+        LedgerTampered: for a ledger that does not hold the head of the checkpoint.
     """
     require_linear(strategy)
     require_served(shield, registry)
@@ -100,6 +101,11 @@ class Guarded(Strategy):
     def history(self) -> list[RoundReport]:
         """Who took part in each round, and what came of it."""
         return self.rounds.history
+
+    @property
+    def n_rounds(self) -> int:
+        """How many training rounds had an aggregate, those before a checkpoint included."""
+        return self.rounds.n_rounds
 
     def start(self, grid: Grid, initial_arrays: ArrayRecord, *args: Any, **options: Any) -> Result:
         """Run the strategy's loop over the guarded grid; arguments are those of Flower's ``start``.

@@ -24,7 +24,7 @@ from privfl.core import (
 from privfl.crypto import Stream
 from privfl.flower._arrays import Arrays
 from privfl.flower._asked import Asked
-from privfl.flower._checkpoint import read_rounds, write_rounds
+from privfl.flower._checkpoint import Saved, read_rounds, write_rounds
 from privfl.flower._delivery import Delivery
 from privfl.flower._letters import Ask, Kind
 from privfl.flower._metrics import metrics_of
@@ -32,7 +32,7 @@ from privfl.flower._names import Names
 from privfl.flower._refusal import Reason, Refusal
 from privfl.flower._round_report import RoundReport
 from privfl.pipeline import Pipeline, public_of, round_of
-from privfl.rounds import Opening, Release, Round, Setting, drive
+from privfl.rounds import Opening, Release, Round, Setting, drive, on_device_of
 
 logger = logging.getLogger("flwr")
 
@@ -67,7 +67,8 @@ class GuardedRounds:
         self.history: list[RoundReport] = []
         self.release: Release | None = None
         self.spent = False
-        self._states: dict[Kind, State] = {}
+        self._saved = self._found(checkpoint)
+        self._states: dict[Kind, State] = self._saved.states if self._saved else {}
         self._evaluated = b""
         self._model: Arrays | None = None
         self._reserved: Reservation | None = None
@@ -112,19 +113,25 @@ class GuardedRounds:
         return arrays
 
     def resumed(self, initial: ArrayRecord) -> ArrayRecord:
-        """Return the model to start from: the checkpoint's, where there is one.
+        """Return the model to start from: the checkpoint's, where there was one.
 
         Raises:
-            ValueError: for a checkpoint of another pipeline or another model.
-            LedgerTampered: for a ledger that does not hold the head of the checkpoint.
+            ValueError: for a checkpoint of another model.
         """
-        if self.checkpoint is None or not self.checkpoint.exists():
+        if self._saved is None:
             return initial
-        arrays, self._states = read_rounds(
-            self.checkpoint, self.shield, Arrays("arrays", initial), self.ledger
-        )
-        logger.info("privfl: goes on from %s", self.checkpoint)
-        return arrays
+        logger.info("privfl: goes on from %s, after %d rounds", self.checkpoint, self.n_rounds)
+        return self._saved.arrays(Arrays("arrays", initial))
+
+    @property
+    def n_rounds(self) -> int:
+        """How many training rounds had an aggregate, those before a checkpoint included."""
+        return round_of(self._states.get("train"))
+
+    def _found(self, checkpoint: str | PathLike[str] | None) -> Saved | None:
+        if checkpoint is None or not Path(checkpoint).exists():
+            return None
+        return read_rounds(Path(checkpoint), self.shield, self.ledger)
 
     def _release(
         self, asked: Asked, members: Mapping[Party, Message], grid: Grid, timeout: float | None
@@ -147,7 +154,7 @@ class GuardedRounds:
             largest=2 * plan.bytes_up + SLACK,
         )
         first = Round.open(self.shield, opening, state, self.stream, self.registry)
-        release = drive(first, delivery)
+        release = on_device_of(drive(first, delivery), asked.model.vector)
         if self._reserved is not None:
             self._reserved.bind(update=release.digest)
         self._states[asked.kind] = release.state

@@ -51,7 +51,7 @@ class Mod:
     ledger: OfContext[Account] | None
     registry: OfContext[Registry] | None
     identity: OfContext[Key] | None = field(repr=False)
-    generator: Stream = field(repr=False)
+    generator: Stream | None = field(repr=False)  # a Stream of its own would not cross a process
 
     def __call__(self, message: Message, context: Context, app: App) -> Message:
         """Answer a message; ``app`` is what stands behind this mod."""
@@ -83,7 +83,7 @@ class Mod:
             own,
             self.policy,
             _of(self.ledger, context),
-            self.generator.seeded,
+            self.generator is not None and self.generator.seeded,
             lambda: _run(app, message, content, context),
         )
         reply, state = respond(
