@@ -1,6 +1,5 @@
 """Averaging lists of weights round after round."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from privfl.core import (
     Weights,
     decode,
     encode,
+    hash_of,
     require,
     require_account,
 )
@@ -118,4 +118,4 @@ def require_fit(line: Line, layout: Layout) -> None:
 
 def model_hash(layout: Layout, vector: Tensor) -> bytes:
     """Hash the weights that were broadcast and their layout; what stays local is in neither."""
-    return hashlib.sha256(encode((layout.hash, vector))).digest()
+    return hash_of((layout.hash, vector))

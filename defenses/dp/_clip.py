@@ -12,6 +12,7 @@ from privfl.core import (
     Contract,
     Plan,
     State,
+    all_finite,
     joint_factor,
     require_positive,
 )
@@ -72,7 +73,7 @@ class Clip(Wrapper):
 
     def apply(self, x: Tensor, at: At) -> Tensor:
         """Clip the body, and clamp and scale the declared scalars."""
-        if not bool(torch.isfinite(x).all()):
+        if not all_finite(x):
             return torch.zeros_like(x)
         body = shrink(x[: at.plan.body], self.clip_norm)
         tail = self._scalars(x[at.plan.scalars_at], at)

@@ -16,6 +16,7 @@ from privfl.core._at import At
 from privfl.core._budget import Budget, require_small_delta
 from privfl.core._charge import Account, Charge, Reservation, require_account
 from privfl.core._check import (
+    all_finite,
     require,
     require_count,
     require_finite,
@@ -24,7 +25,7 @@ from privfl.core._check import (
 )
 from privfl.core._cohort import Cohort
 from privfl.core._contract import Contract
-from privfl.core._encoding import Party, State, decode, encode
+from privfl.core._encoding import Party, State, decode, encode, hash_of
 from privfl.core._errors import (
     BudgetExceeded,
     CompositionError,
@@ -69,8 +70,10 @@ __all__ = [
     "Unit",
     "Vantage",
     "Weights",
+    "all_finite",
     "decode",
     "encode",
+    "hash_of",
     "joint_factor",
     "read_identity",
     "require",

@@ -30,6 +30,11 @@ def require_count(name: str, value: int, least: int = 0) -> None:
     require(ok, f"{name} must be a whole number of at least {least}", repr(value))
 
 
+def all_finite(x: Tensor) -> bool:
+    """Tell whether no entry is NaN or infinite: a sum of such entries is never finite."""
+    return bool(torch.isfinite(x.sum())) or bool(torch.isfinite(x).all())
+
+
 def require_matrix(updates: Tensor) -> None:
     """Raise a ValueError unless ``updates`` is a floating (n, d) matrix with n and d above 0."""
     wanted = "updates must be a floating-point tensor of shape (n, d), one row a client"

@@ -25,6 +25,11 @@ array([0.6, 0.8])
 train: 3 of 3
 """
 
+from importlib.util import find_spec
+
+if find_spec("flwr") is None:
+    raise ImportError("privfl.flower stands on Flower: pip install 'privfl[flower]'")
+
 from privfl.flower._client_mod import client_mod
 from privfl.flower._guard import Guarded, guard
 from privfl.flower._in_process_grid import InProcessGrid

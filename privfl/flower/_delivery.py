@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
@@ -29,6 +29,7 @@ class Delivery:
         ask: makes what stands beside a letter.
         timeout: seconds that each exchange may take; who is later has dropped out.
         largest: the longest reply that is read, in bytes.
+        rejected: filled with those whose reply could not be used, and why.
     """
 
     grid: Grid
@@ -37,7 +38,7 @@ class Delivery:
     ask: Callable[[Party, bytes], Ask]
     timeout: float | None
     largest: int
-    refusals: dict[Party, Refusal] = field(default_factory=dict)
+    rejected: dict[Party, str]
 
     def __call__(self, letters: Letters) -> Iterator[tuple[Party, bytes]]:
         """Send letters and yield the replies that hold one.
@@ -53,7 +54,6 @@ class Delivery:
             "privfl: stage %s, %d of %d answered, %d refused",
             envelope.stage, len(replies), len(letters), len(refused),
         )  # fmt: skip
-        self.refusals |= refused
         if len(refused) == len(self.messages):
             first = next(iter(refused.values()))
             if envelope.opening is not None or first.code is not Reason.REFUSED:
@@ -75,6 +75,7 @@ class Delivery:
                 replies.append((who, self._letter(reply)))
             except (Refusal, ProtocolAbort) as error:
                 out.setdefault(str(error), []).append(who)
+                self.rejected[who] = str(error)
                 if isinstance(error, Refusal):
                     refused[who] = error
         for why, clients in out.items():

@@ -84,11 +84,14 @@ class GuardedRounds:
         if not messages or self.spent:
             return []
         asked = Asked.of(messages, self.shield)
-        members = self.names.of(messages, grid, timeout)
+        members, rejected = self.names.of(messages, grid, timeout), dict[Party, str]()
         try:
-            release = self._release(asked, members, grid, timeout)
+            release = self._release(asked, members, grid, timeout, rejected)
         except (BudgetExceeded, Refusal, ProtocolAbort) as error:
-            return self._without(asked, error)
+            n = len(messages)
+            self.history.append(RoundReport(asked.kind, n, rejected=rejected, aborted=str(error)))
+            self._go_on_without(error)
+            return []
         logger.info("privfl: %s, %s", asked.kind, release)
         return [self._reply(asked, release)]
 
@@ -134,7 +137,12 @@ class GuardedRounds:
         return read_rounds(Path(checkpoint), self.shield, self.ledger)
 
     def _release(
-        self, asked: Asked, members: Mapping[Party, Message], grid: Grid, timeout: float | None
+        self,
+        asked: Asked,
+        members: Mapping[Party, Message],
+        grid: Grid,
+        timeout: float | None,
+        rejected: dict[Party, str],
     ) -> Release:
         if not members:
             raise ProtocolAbort("No node said who it is")
@@ -152,13 +160,14 @@ class GuardedRounds:
             lambda who, letter: Ask(asked.kind, who, text, self.weighted_by, letter),
             timeout,
             largest=2 * plan.bytes_up + SLACK,
+            rejected=rejected,
         )
         first = Round.open(self.shield, opening, state, self.stream, self.registry)
         release = on_device_of(drive(first, delivery), asked.model.vector)
         if self._reserved is not None:
             self._reserved.bind(update=release.digest)
         self._states[asked.kind] = release.state
-        self.history.append(RoundReport.of(asked.kind, release, delivery.refusals))
+        self.history.append(RoundReport.of(asked.kind, release, rejected))
         return release
 
     def _opening(self, asked: Asked, members: tuple[Party, ...], state: State) -> Opening:
@@ -190,9 +199,8 @@ class GuardedRounds:
             self._evaluated = asked.model.hash
         return Message(content, reply_to=asked.messages[0])
 
-    def _without(self, asked: Asked, why: Exception) -> list[Message]:
+    def _go_on_without(self, why: Exception) -> None:
         """Go on without an aggregate, or end the run where no later round would have one."""
-        self.history.append(RoundReport(asked.kind, len(asked.messages), aborted=str(why)))
         match why:
             case BudgetExceeded() | Refusal(code=Reason.SPENT):
                 logger.warning("privfl: a budget is spent, and the run ends here. %s", why)
@@ -207,4 +215,3 @@ class GuardedRounds:
                 raise ProtocolAbort(f"Every client refuses. {why}")
             case _:
                 logger.warning("privfl: the round has no aggregate. %s", why)
-        return []

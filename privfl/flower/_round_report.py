@@ -29,14 +29,13 @@ class RoundReport:
     bytes_down: int = 0
 
     @classmethod
-    def of(cls, kind: str, release: Release, refusals: Mapping[Party, Exception]) -> "RoundReport":
-        """Report a round that has an aggregate."""
-        refused = {who: str(why) for who, why in refusals.items()}
+    def of(cls, kind: str, release: Release, rejected: Mapping[Party, str]) -> "RoundReport":
+        """Report a round that has an aggregate; of ``rejected`` there was no letter to read."""
         return cls(
             kind,
             release.n_clients,
             release.survivors,
-            {**refused, **release.rejected},
+            {**rejected, **release.rejected},
             bytes_up=release.bytes_up,
             bytes_down=release.bytes_down,
         )

@@ -75,12 +75,11 @@ class Turn:
             found = f"{len(content.array_records)} ArrayRecords"
             raise Refusal(Reason.FAILED, f"The app answers with one model. Found {found}")
         trained = Arrays.of(content)
-        return torch.cat(
-            [
-                sent.layout.flatten(trained.arrays) - sent.vector,  # type: ignore[arg-type]
-                sent.layout.flatten_statistics(trained.arrays) - sent.statistics,  # type: ignore[arg-type]
-            ]
-        )
+        update = sent.layout.flatten(trained.arrays).sub_(sent.vector)  # type: ignore[arg-type]
+        if not sent.layout.statistics_dim:
+            return update
+        statistics = sent.layout.flatten_statistics(trained.arrays) - sent.statistics  # type: ignore[arg-type]
+        return torch.cat([update, statistics])
 
     def _refuse_idle_weights(self, metrics: MetricRecord, setting: Setting) -> None:
         """Refuse example counts that the strategy would weigh by, and the pipeline does not."""

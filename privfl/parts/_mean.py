@@ -10,6 +10,8 @@ from privfl.core import At, Relation, Rows
 from privfl.parts._aggregator import Aggregator
 from privfl.parts._canonical import canonical_order
 
+COLUMNS = 1 << 16  # a block's float64 total stays in the cache
+
 
 @dataclass(frozen=True)
 class Mean(Aggregator):
@@ -36,8 +38,10 @@ class Mean(Aggregator):
         del at
         order = canonical_order(rows.sums)
         total = rows.sums.new_zeros(rows.sums.shape[1], dtype=torch.float64)
-        for k in order:  # one row at a time: no float64 copy of them all
-            total += rows.sums[k]
+        blocks = rows.sums.split(COLUMNS, dim=1), total.split(COLUMNS)
+        for block, part in zip(*blocks, strict=True):
+            for k in order:  # one row at a time: no float64 copy of them all
+                part += block[k]
         heads = total.new_tensor(len(rows.survivors))
         weight = heads if rows.weight is None else rows.weight.sum(dim=0)
         return (total / weight.where(weight != 0, weight.new_ones(()))).to(rows.sums.dtype)

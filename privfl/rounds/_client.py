@@ -211,11 +211,13 @@ class _Client:
         missing = [name for name in names if name not in scalars]
         require(not missing, f"scalars must hold {names}", f"nothing for {missing}")
         tail = [scalars[s.name] / s.bound if s.name in names else 0.0 for s in contract.scalars]
-        x = x.detach() * opening.cohort.weight(self.me)
+        x, weight = x.detach(), opening.cohort.weight(self.me)
+        x = x if weight == 1 else x * weight
         if opening.cohort.owners is not None:
             (mine,) = opening.cohort.index([self.me])
-            x[: opening.body] *= opening.cohort.owners[mine].to(x.device)
-        return torch.cat([x, x.new_tensor(tail).clamp(-1, 1)])
+            body = x[: opening.body] * opening.cohort.owners[mine].to(x.device)
+            x = torch.cat([body, x[opening.body :]])
+        return torch.cat([x, x.new_tensor(tail).clamp(-1, 1)]) if tail else x
 
     def _apply(self, k: int, part: Wrapper, x: Tensor) -> Tensor:
         at = self.setting.at(k, self.generator, fields(self.memory["parts"]).get(k))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from privfl.core import At, Party, ProtocolAbort, Rows, State
+from privfl.core import At, Party, ProtocolAbort, Rows, State, all_finite
 from privfl.crypto import Stream
 from privfl.parts import Wrapper
 from privfl.rounds._apply import apply_part
@@ -134,9 +134,9 @@ def learned(
 
 def _finite(setting: Setting, rows: Rows) -> tuple[Rows, dict[Party, str]]:
     """Drop rows with NaN or Inf and name them; under a privacy claim they count as zero (R17)."""
-    good = torch.isfinite(rows.sums).all(dim=1)
-    if bool(good.all()):
+    if all_finite(rows.sums):
         return rows, {}
+    good = torch.isfinite(rows.sums).all(dim=1)
     if setting.contract.claims_privacy:
         return rows.but(sums=rows.sums.where(good[:, None], torch.zeros_like(rows.sums))), {}
     keep = good.nonzero().flatten().tolist()

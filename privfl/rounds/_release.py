@@ -1,12 +1,11 @@
 """What a round publishes."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from privfl.core import Party, Rows, State, encode
+from privfl.core import Party, Rows, State, hash_of
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Release:
     @property
     def digest(self) -> bytes:
         """A hash of the update, by which a ledger knows it again: 32 bytes."""
-        return hashlib.sha256(encode(self.update)).digest()
+        return hash_of(self.update)
 
     def __str__(self) -> str:
         """Say who is counted, and by how much a public denominator shrank the update.
