@@ -114,6 +114,14 @@ def bounded(part: Wrapper, clip_norm: float, given: Contract) -> Contract:
         raise CompositionError(
             "R4", (form, part), f"{part!r} stands behind {form!r}", f"Put {name} before it"
         )
+    if given.rows == "sum":
+        protocol = given.author("rows")
+        raise CompositionError(
+            "R1",
+            (protocol, part),
+            f"{part!r} behind {protocol!r} bounds the sum, and no single update",
+            f"Put {name} before the protocol (a client's promise)",
+        )
     if given.rows == "group":
         return given
     if given.clip_norm < clip_norm:  # the other clip's bound is the one that holds

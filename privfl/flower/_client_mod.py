@@ -1,6 +1,7 @@
 """The client's side of a guarded Flower app: one mod."""
 
 from collections.abc import Callable
+from os import PathLike
 
 from flwr.app import Context, Message, UserConfig
 
@@ -19,6 +20,7 @@ def client_mod(
     ledger: OfContext[Account] | None = None,
     registry: OfContext[Registry] | None = None,
     identity: OfContext[Key] | None = None,
+    memory: OfContext[str | PathLike[str]] | None = None,
     generator: Stream | None = None,
 ) -> Callable[[Message, Context, App], Message]:
     """Return the one mod of a guarded app: ``ClientApp(mods=[client_mod(shield)])``.
@@ -39,6 +41,9 @@ def client_mod(
         registry: the public keys of all clients, for a protocol that signs.
         identity: this client's name and key; None reads the file that the node's configuration
             names: ``--node-config 'privfl-identity="clinic-3.toml"'``.
+        memory: a file of this client's own that remembers in which sums it was. Flower forgets a
+            client's state with each new run and each restart of its SuperNode; without the file a
+            second run on the same model may have a second sum (rule R16).
         generator: replays the noise, and marks what is charged as not private (rule R28).
 
     Guarantees:
@@ -55,4 +60,4 @@ def client_mod(
     capped = policy is not None and policy.largest_epsilon is not None
     wanted = "largest_epsilon= caps what this client's own ledger comes to: pass ledger="
     require(not capped or ledger is not None, wanted, "none")
-    return Mod(shield, policy, ledger, registry, identity, generator)
+    return Mod(shield, policy, ledger, registry, identity, memory, generator)

@@ -1,6 +1,7 @@
 """The guard's rounds: a strategy's messages in, one aggregate reply out."""
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -69,6 +70,7 @@ class GuardedRounds:
         self.spent = False
         self._saved = self._found(checkpoint)
         self._states: dict[Kind, State] = self._saved.states if self._saved else {}
+        self._openings = Counter[tuple[Kind, int]]()
         self._evaluated = b""
         self._model: Arrays | None = None
         self._reserved: Reservation | None = None
@@ -172,7 +174,9 @@ class GuardedRounds:
 
     def _opening(self, asked: Asked, members: tuple[Party, ...], state: State) -> Opening:
         number, trains, layout = round_of(state), asked.kind == "train", asked.model.layout
-        nonce = self.stream.child(f"{asked.kind}/{number}/nonce")
+        again = self._openings[asked.kind, number]
+        self._openings[asked.kind, number] += 1
+        nonce = self.stream.child(f"{asked.kind}/{number}/nonce" + (f"/{again}" if again else ""))
         return Opening.fresh(
             self.shield,
             Cohort(members),

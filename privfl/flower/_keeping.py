@@ -1,30 +1,54 @@
-"""What a client keeps between two messages, in Flower's ``Context.state``."""
+"""What a client keeps between two messages."""
+
+from dataclasses import dataclass
 
 from flwr.app import ConfigRecord, Context
 
 from privfl.core import ProtocolAbort
+from privfl.flower._letters import Kind
+from privfl.flower._memory import Memory
 
 VERSION = 1
 
 
-def kept(context: Context, kind: str) -> bytes:
-    """Return what the client's protocol side kept after its last turn, empty before the first.
+@dataclass(frozen=True)
+class Keeping:
+    """Keep the state of a client's protocol side in Flower's ``Context.state``.
 
-    Raises:
-        ProtocolAbort: for what another version of privfl kept.
+    Attributes:
+        context: of the node.
+        kind: of the rounds whose state it is.
+        memory: what must outlive the context, or nothing.
     """
-    record = context.state.config_records.get(_name(kind))
-    if record is None:
-        return b""
-    if record.get("version") != VERSION or not isinstance(record.get("kept"), bytes):
-        raise ProtocolAbort(f"This client's state is of version {record.get('version')!r}")
-    return record["kept"]  # type: ignore[return-value]
 
+    context: Context
+    kind: Kind
+    memory: Memory | None
 
-def keep(context: Context, kind: str, state: bytes) -> None:
-    """Keep ``state``, which may hold secret keys, until the next turn."""
-    context.state[_name(kind)] = ConfigRecord({"version": VERSION, "kept": state})
+    def read(self) -> bytes:
+        """Return what was kept after the last turn, empty before the first.
 
+        Raises:
+            ProtocolAbort: for what another version of privfl kept.
+        """
+        kept = self._kept()
+        return kept if self.memory is None else self.memory.recall(self.kind, kept)
 
-def _name(kind: str) -> str:
-    return f"privfl.{kind}"
+    def write(self, state: bytes) -> None:
+        """Keep ``state``, which may hold secret keys, until the next turn."""
+        self.context.state[self._name] = ConfigRecord({"version": VERSION, "kept": state})
+        if self.memory is not None:
+            self.memory.write(self.kind, state)
+
+    def _kept(self) -> bytes:
+        record = self.context.state.config_records.get(self._name)
+        if record is None:
+            return b""
+        version, kept = record.get("version"), record.get("kept")
+        if version != VERSION or not isinstance(kept, bytes):
+            raise ProtocolAbort(f"This client's state is of version {version!r}")
+        return kept
+
+    @property
+    def _name(self) -> str:
+        return f"privfl.{self.kind}"

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from os import PathLike
 from typing import TypeAlias, TypeVar
 
 from flwr.app import Context, Error, Message, RecordDict, UserConfig
@@ -19,8 +20,9 @@ from privfl.core._identity_file import read_identity
 from privfl.crypto import Identity, Stream
 from privfl.flower._arrays import Arrays
 from privfl.flower._introduction import introduce
-from privfl.flower._keeping import keep, kept
+from privfl.flower._keeping import Keeping
 from privfl.flower._letters import Ask, answer, without_ask
+from privfl.flower._memory import Memory
 from privfl.flower._policy import Policy
 from privfl.flower._refusal import Reason, Refusal
 from privfl.flower._served import require_served
@@ -51,6 +53,7 @@ class Mod:
     ledger: OfContext[Account] | None
     registry: OfContext[Registry] | None
     identity: OfContext[Key] | None = field(repr=False)
+    memory: OfContext[str | PathLike[str]] | None
     generator: Stream | None = field(repr=False)  # a Stream of its own would not cross a process
 
     def __call__(self, message: Message, context: Context, app: App) -> Message:
@@ -86,11 +89,12 @@ class Mod:
             self.generator is not None and self.generator.seeded,
             lambda: _run(app, message, content, context),
         )
+        keeping = Keeping(context, ask.kind, self._memory_of(context))
         reply, state = respond(
             self._agreed(ask, own),
             ask.me,
             ask.letter,
-            kept(context, ask.kind),
+            keeping.read(),
             turn.update,
             generator=self.generator,
             identity=key,
@@ -98,7 +102,7 @@ class Mod:
             model=None if sent is None else sent.hash,
             admit=turn.admit,
         )
-        keep(context, ask.kind, state)
+        keeping.write(state)
         return answer(reply)
 
     def _own(self, context: Context) -> Pipeline:
@@ -111,6 +115,10 @@ class Mod:
         pipeline = own if ask.pipeline == repr(own) else _read(ask.pipeline)
         self.policy.require_parts(pipeline, own)
         return pipeline
+
+    def _memory_of(self, context: Context) -> Memory | None:
+        path = self.memory(context) if callable(self.memory) else self.memory
+        return None if path is None else Memory(path)
 
     def _key(self, context: Context) -> tuple[Party, Identity | None]:
         if self.identity is not None:

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import takewhile
 
 from privfl.core import Budget, ProtocolAbort, require, require_count, require_positive
-from privfl.parts import SumProtocol
+from privfl.parts import Aggregator, Part, SumProtocol
 from privfl.pipeline import Pipeline
 from privfl.rounds import Setting
 
@@ -76,10 +77,12 @@ smallest_cohort=5, protocols=None)
         if not self._allows(pipeline.protocol, own.protocol):
             allowed = self.protocols if self.protocols is not None else (own.protocol,)
             raise ProtocolAbort(f"{pipeline.protocol!r} is not among the protocols {allowed!r}")
-        asked, least = noise_multiplier(pipeline), self.smallest_noise_multiplier
-        least = noise_multiplier(own) if least is None else least
-        if asked < least:
-            raise ProtocolAbort(f"A noise multiplier of {asked:g}, this client asks for {least:g}")
+        for asked, mine in zip(multipliers(pipeline), multipliers(own), strict=True):
+            least = self.smallest_noise_multiplier
+            least = mine if least is None else least
+            if asked < least:
+                found = f"A noise multiplier of {asked:g}"
+                raise ProtocolAbort(f"{found}, this client asks for {least:g}")
 
     def require_numbers(self, setting: Setting, own: Pipeline) -> None:
         """Refuse a round whose numbers this client did not agree to.
@@ -91,7 +94,8 @@ smallest_cohort=5, protocols=None)
         Raises:
             ProtocolAbort: with what was asked and what is allowed.
         """
-        asked, most = setting.plans[setting.line.protocol_at].clip_norm, self.largest_clip
+        plans = setting.plans[: setting.line.protocol_at + 1]
+        asked, most = min(plan.clip_norm for plan in plans), self.largest_clip  # rounding adds
         most = own.contracts()[own.protocol_at].clip_norm if most is None else most
         if not asked <= most:
             raise ProtocolAbort(f"A clip norm of {asked:g}, this client allows {most:g}")
@@ -103,16 +107,26 @@ smallest_cohort=5, protocols=None)
     def _allows(self, protocol: SumProtocol, own: SumProtocol) -> bool:
         if self.protocols is None:
             return protocol == own
-        return protocol in self.protocols or type(protocol).__name__ in self.protocols
-
-
-def noise_multiplier(pipeline: Pipeline) -> float:
-    """Return the multiplier of the pipeline's noise, 0 where there is none."""
-    if pipeline.contract.noise == "none":
-        return 0.0
-    return float(getattr(pipeline.contract.author("noise"), "noise_multiplier", 0.0))
+        if protocol in self.protocols:
+            return True
+        inner = getattr(protocol, "inner", None)  # a group's own protocol is told by name too
+        named = type(protocol).__name__ in self.protocols
+        return named and (inner is None or self._allows(inner, own))
 
 
 def kinds_of(pipeline: Pipeline) -> list[str]:
-    """Return the names of the parts that a client runs before the protocol."""
-    return [type(part).__name__ for part in pipeline.client_half]
+    """Return the names of the parts that were written before the protocol: clients run them."""
+    return [type(part).__name__ for part in _before_protocol(pipeline)]
+
+
+def multipliers(pipeline: Pipeline) -> list[float]:
+    """Return the multiplier of each noise that clients add, then that of the release, or 0."""
+    own = [getattr(part, "noise_multiplier", None) for part in _before_protocol(pipeline)]
+    author = pipeline.contract.author("noise")
+    released = getattr(author, "noise_multiplier", 0.0)
+    return [float(each) for each in [*own, released] if each is not None]
+
+
+def _before_protocol(pipeline: Pipeline) -> list[Part]:
+    behind = (SumProtocol, Aggregator)
+    return list(takewhile(lambda part: not isinstance(part, behind), pipeline.parts))

@@ -17,7 +17,7 @@ function from bytes to bytes. `drive` is the only loop, and a *wire* carries the
 tensor([2., 2., 2.])
 """
 
-from privfl.rounds._client import respond
+from privfl.rounds._client import lasting, respond, with_lasting
 from privfl.rounds._drive import Letters, Wire, drive
 from privfl.rounds._in_process import in_process, on_device_of, throwaway_keys, without_keys
 from privfl.rounds._line import Line
@@ -39,9 +39,11 @@ __all__ = [
     "drive",
     "dropping",
     "in_process",
+    "lasting",
     "on_device_of",
     "respond",
     "tampering",
     "throwaway_keys",
+    "with_lasting",
     "without_keys",
 ]

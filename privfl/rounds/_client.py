@@ -17,6 +17,7 @@ from privfl.rounds._setting import Setting
 
 Update = Callable[[], tuple[Tensor, Mapping[str, float]]]
 Admit = Callable[[Setting], None]
+LASTING = ("contributed", "seen")
 
 
 def respond(
@@ -78,6 +79,21 @@ def respond(
         admit(setting)
     client = _Client(setting, me, memory, generator or Stream(), update, identity, registry)
     return client.turn(envelope), encode(memory)
+
+
+def lasting(kept: bytes) -> State:
+    """Return what of a client's kept bytes must never be forgotten: which sums it was in (R16)."""
+    memory = fields(decode(kept)) if kept else {}
+    return {name: memory.get(name, ()) for name in LASTING}
+
+
+def with_lasting(kept: bytes, known: State) -> bytes:
+    """Return a client's kept bytes with what `lasting` returned, then or earlier, added."""
+    memory = dict(fields(decode(kept))) if kept else {}
+    for name in LASTING:
+        earlier, now = fields(known).get(name, ()), memory.get(name, ())
+        memory[name] = (*earlier, *(each for each in now if each not in earlier))  # type: ignore[misc, operator, union-attr]
+    return encode(memory)
 
 
 def _setting(pipeline: Line, opening: State, session: bytes) -> Setting:
