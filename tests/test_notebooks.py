@@ -31,6 +31,27 @@ SAYS = {
         "\nCKKS(published=100): no key, 0 of 10 updates are read",
         "enough: True",
     ],
+    "6_from_the_notebook_to_a_flower_deployment": [
+        "five rounds of FedAvg: accuracy 0.8",
+        "below 1e-6: True",
+        "[R8] FedMedian needs each reply",
+        "[R2] The strategy weighs replies by 'num-examples'",
+        "10 of 10 clients: A message that did not come through the guard",
+        "Flower alone: 10 replies of arrays and metrics, in which are 10 of 10 models",
+        "guarded: 10 replies of privfl, in which are 0 of 10 models, 10 of 10 updates",
+        "masked: 60 replies of privfl, in which are 0 of 10 models, 0 of 10 updates",
+        "chance is all that masks leave: True",
+        "counted: [9, 9, 9, 9, 10, 10, 10]",
+        "exact but for it: True",
+        "the model is as before: True",
+        "5 clients are left at mask, 6 are needed\ntrain: 10 of 10",
+        "10 errors, 0 letters. Every client refuses. A noise multiplier of 0.1",
+        "10 errors, 0 letters. Every client refuses. A clip norm of 50",
+        "4 errors, 0 letters. Every client refuses. A cohort of 4",
+        "2 rounds are behind us, epsilon at most 6.58",
+        "epsilon would be 12.87 at delta 1e-05, above the budget of 12",
+        "LedgerTampered:",
+    ],
 }
 
 

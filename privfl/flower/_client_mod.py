@@ -40,7 +40,7 @@ def client_mod(
             update leaves.
         registry: the public keys of all clients, for a protocol that signs.
         identity: this client's name and key; None reads the file that the node's configuration
-            names: ``--node-config 'privfl-identity="clinic-3.toml"'``.
+            names: ``--node-config 'privfl-identity="clinic-3.identity.toml"'``.
         memory: a file of this client's own that remembers in which sums it was. Flower forgets a
             client's state with each new run and each restart of its SuperNode; without the file a
             second run on the same model may have a second sum (rule R16).

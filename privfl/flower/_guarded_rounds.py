@@ -169,7 +169,7 @@ class GuardedRounds:
         if self._reserved is not None:
             self._reserved.bind(update=release.digest)
         self._states[asked.kind] = release.state
-        self.history.append(RoundReport.of(asked.kind, release, rejected))
+        self.history.append(RoundReport.of(asked.kind, len(asked.messages), release, rejected))
         return release
 
     def _opening(self, asked: Asked, members: tuple[Party, ...], state: State) -> Opening:

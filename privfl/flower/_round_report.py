@@ -29,11 +29,13 @@ class RoundReport:
     bytes_down: int = 0
 
     @classmethod
-    def of(cls, kind: str, release: Release, rejected: Mapping[Party, str]) -> "RoundReport":
+    def of(
+        cls, kind: str, n_clients: int, release: Release, rejected: Mapping[Party, str]
+    ) -> "RoundReport":
         """Report a round that has an aggregate; of ``rejected`` there was no letter to read."""
         return cls(
             kind,
-            release.n_clients,
+            n_clients,
             release.survivors,
             {**rejected, **release.rejected},
             bytes_up=release.bytes_up,
