@@ -83,7 +83,7 @@ class GuardedRounds:
             PlanError: where the cohort or the model does not fit a part.
             ProtocolAbort: where everybody refuses from the first round on.
         """
-        if not messages or self.spent:
+        if not messages:
             return []
         asked = Asked.of(messages, self.shield)
         members, rejected = self.names.of(messages, grid, timeout), dict[Party, str]()
