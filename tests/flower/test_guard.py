@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from flwr.serverapp.strategy import FedAvg
 
+from flower.apps_for_tests import Keys, guarded_app, record
 from privfl import Pipeline
 from privfl.defenses.dp import Clip
 from privfl.defenses.he import BFV, CKKS
@@ -11,7 +12,6 @@ from privfl.defenses.masking import SecAgg
 from privfl.defenses.robust import TrimmedMean
 from privfl.flower import InProcessGrid, guard
 from privfl.parts import Mean, Weigh
-from flower.apps_for_tests import Keys, guarded_app, record
 
 N = 5
 KEYS = Keys(N)
