@@ -45,11 +45,7 @@ def _clients(root: Path, n: int) -> list[Path]:
 
 def _run(deployment: Deployment, root: Path, pipeline: str, d: int) -> Iterator[float]:
     settings = {"folder": str(root), "pipeline": pipeline, "parameters": d, "rounds": ROUNDS}
-    config = " ".join(f"{name}={json.dumps(value)}" for name, value in settings.items())
-    said = deployment.flwr("run", str(APP), "here", "--run-config", config, "--format", "json")
-    run = json.loads(said[said.index("{") :]).get("run-id")
-    if run is None:
-        raise RuntimeError(said)
+    run = deployment.submit(settings, app=APP)
     lines: list[str] = []
     deployment.follow(run, lines.append)
     file = root / "ends.json"

@@ -43,7 +43,9 @@ def client_mod(
             names: ``--node-config 'privfl-identity="clinic-3.identity.toml"'``.
         memory: a file of this client's own that remembers in which sums it was. Flower forgets a
             client's state with each new run and each restart of its SuperNode; without the file a
-            second run on the same model may have a second sum (rule R16).
+            second run on the same model may have a second sum (rule R16). With it, a model whose
+            round was lost after all clients showed their shares is refused for good: go on from
+            another one.
         generator: replays the noise, and marks what is charged as not private (rule R28).
 
     Guarantees:

@@ -1,0 +1,1 @@
+"""Ten clients learn to read handwritten digits, in a Flower app."""

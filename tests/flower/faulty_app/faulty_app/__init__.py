@@ -1,0 +1,1 @@
+"""An app for `loopback`: it needs the folder of the tests on its path."""
