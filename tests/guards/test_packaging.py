@@ -115,3 +115,10 @@ def test_the_clone_with_nothing_but_a_wheel_says_so_in_one_line(tmp_path):
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert re.match(r"ImportError: .*pip install -e \..*leave", last), last
+
+
+def test_the_oldest_flower_that_is_tested_is_the_one_that_is_promised():
+    script = (ROOT / "scripts/oldest_flower.sh").read_text()
+    (tested,) = re.findall(r"^flower=([\d.]+)$", script, flags=re.MULTILINE)
+    promised = {need for need in EXTRAS if name_of(need) == "flwr" and ">=" in need}
+    assert {need.split(">=")[1].strip() for need in promised} == {tested.removesuffix(".0")}
