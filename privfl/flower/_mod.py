@@ -71,12 +71,8 @@ class Mod:
         name, key = self._key(context)
         if ask.kind == "hello":
             return answer(_introduction(ask.letter, context.node_id, name, key))
-        if message.metadata.message_type.split(".")[0] != ask.kind:
-            raise ProtocolAbort(f"A letter about {ask.kind!r} in a message of another type")
-        if ask.me not in (name, context.node_id):
-            raise ProtocolAbort(f"A letter to {ask.me!r}, this client is {name!r}")
-        own = self._own(context)
-        registry = _of(self.registry, context)
+        _require_mine(ask, message, (name, context.node_id))
+        own, registry = self._own(context), _of(self.registry, context)
         require_served(own, registry)
         content = without_ask(message.content)
         sent = Arrays.of(content) if content.array_records else None
@@ -125,6 +121,14 @@ class Mod:
             return _of(self.identity, context)  # type: ignore[return-value]
         path = context.node_config.get(IDENTITY)
         return (context.node_id, None) if path is None else read_identity(str(path))
+
+
+def _require_mine(ask: Ask, message: Message, names: tuple[Party, int]) -> None:
+    """Refuse a letter that is about something else than its message, or for somebody else."""
+    if message.metadata.message_type.split(".")[0] != ask.kind:
+        raise ProtocolAbort(f"A letter about {ask.kind!r} in a message of another type")
+    if ask.me not in names:
+        raise ProtocolAbort(f"A letter to {ask.me!r}, this client is {names[0]!r}")
 
 
 def _run(app: App, message: Message, content: RecordDict, context: Context) -> RecordDict:
