@@ -8,7 +8,7 @@ from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
 from privfl.core import Party, ProtocolAbort
-from privfl.flower._letters import Ask, answered
+from privfl.flower._letters import Ask, answered, with_content
 from privfl.flower._refusal import Reason, Refusal
 from privfl.rounds import Letters
 from privfl.rounds._envelope import Envelope
@@ -83,11 +83,6 @@ class Delivery:
         return replies, refused
 
     def _letter(self, reply: Message) -> bytes:
-        if reply.has_error():
-            code, sentence = reply.error.code, reply.error.reason or "no reason given"
-            if code in list(Reason):
-                raise Refusal(Reason(code), sentence)
-            raise ProtocolAbort(sentence)
         letter = answered(reply)
         if len(letter) > self.largest:
             raise ProtocolAbort(f"A reply of {len(letter)} bytes, the most is {self.largest}")
@@ -96,11 +91,4 @@ class Delivery:
     def _message(self, who: Party, letter: bytes, stage: str) -> Message:
         original = self.messages[who]
         content = original.content if stage == self.uploads_in else RecordDict()
-        about = original.metadata
-        return Message(
-            self.ask(who, letter).into(content),
-            about.dst_node_id,
-            about.message_type,
-            ttl=about.ttl,
-            group_id=about.group_id,
-        )
+        return with_content(original, self.ask(who, letter).into(content))

@@ -33,7 +33,7 @@ from privfl.flower._names import Names
 from privfl.flower._refusal import Reason, Refusal
 from privfl.flower._round_report import RoundReport
 from privfl.pipeline import Pipeline, public_of, round_of
-from privfl.rounds import Opening, Release, Round, Setting, drive, on_device_of
+from privfl.rounds import Opening, Release, Round, drive, on_device_of
 
 logger = logging.getLogger("flwr")
 
@@ -110,6 +110,8 @@ class GuardedRounds:
         """Return the strategy's new model with the dtypes of the last one, and save it."""
         if self._model is not None:
             arrays = self._model.in_these_dtypes(arrays)
+        if self._reserved is None and self.checkpoint is None:
+            return arrays
         model = Arrays("arrays", arrays)
         if self._reserved is not None:
             self._reserved.bind(model=weights_hash(model.tensors))
@@ -150,7 +152,7 @@ class GuardedRounds:
             raise ProtocolAbort("No node said who it is")
         state = self._states.get(asked.kind)
         opening = self._opening(asked, tuple(members), state)
-        plan = Setting(self.shield, opening).plan
+        first = Round.open(self.shield, opening, state, self.stream, self.registry)
         self._reserved = None
         if self.ledger is not None:
             self._reserved = self.shield.reserve(opening, self.ledger, seeded=self.stream.seeded)
@@ -161,10 +163,9 @@ class GuardedRounds:
             self.shield.protocol.uploads_in,
             lambda who, letter: Ask(asked.kind, who, text, self.weighted_by, letter),
             timeout,
-            largest=2 * plan.bytes_up + SLACK,
+            largest=2 * first.setting.plan.bytes_up + SLACK,
             rejected=rejected,
         )
-        first = Round.open(self.shield, opening, state, self.stream, self.registry)
         release = on_device_of(drive(first, delivery), asked.model.vector)
         if self._reserved is not None:
             self._reserved.bind(update=release.digest)

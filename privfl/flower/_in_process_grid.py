@@ -8,6 +8,7 @@ from flwr.app import Context, Error, Message, RecordDict, UserConfig
 from flwr.serverapp import Grid
 
 from privfl.core import require, require_count
+from privfl.flower._letters import with_content
 from privfl.flower._task_identity import act_as_server
 
 Node = Callable[[Message, Context], Message | None]
@@ -103,7 +104,9 @@ class InProcessGrid(Grid):
         return self.pull_messages(self.push_messages(messages))
 
     def _delivered(self, message: Message) -> Message | None:
-        context, letter = self.contexts[message.metadata.dst_node_id], _copy(message)
+        # nothing that changes is shared: a strategy sends one content to all
+        letter = with_content(message, _own_records(message.content))
+        context = self.contexts[message.metadata.dst_node_id]
         try:
             reply = self.app(letter, context)
         except Exception as error:
@@ -111,18 +114,6 @@ class InProcessGrid(Grid):
         if reply is not None and reply.has_content():
             reply.content = _own_records(reply.content)
         return reply
-
-
-def _copy(message: Message) -> Message:
-    """Return a message that shares nothing that changes: a strategy sends one content to all."""
-    about = message.metadata
-    return Message(
-        _own_records(message.content),
-        about.dst_node_id,
-        about.message_type,
-        ttl=about.ttl,
-        group_id=about.group_id,
-    )
 
 
 def _own_records(content: RecordDict) -> RecordDict:

@@ -6,6 +6,7 @@ from typing import Literal, cast
 from flwr.app import Array, ArrayRecord, Message, RecordDict
 
 from privfl.core import Party, ProtocolAbort, State, decode, encode
+from privfl.flower._refusal import Reason, Refusal
 
 RECORD = "privfl"
 VERSION = 1  # of the head below
@@ -60,9 +61,27 @@ def answer(letter: bytes) -> RecordDict:
     return RecordDict({RECORD: ArrayRecord({"letter": _array(letter)})})
 
 
-def answered(message: Message) -> bytes:
-    """Return the letter in a client's reply, or abort."""
-    return _bytes(message, "letter")
+def answered(reply: Message) -> bytes:
+    """Return the letter in a client's reply.
+
+    Raises:
+        Refusal: for the error reply of a guarded client.
+        ProtocolAbort: for any other error, or a reply without a letter.
+    """
+    if not reply.has_error():
+        return _bytes(reply, "letter")
+    code, sentence = reply.error.code, reply.error.reason or "no reason given"
+    if code in list(Reason):
+        raise Refusal(Reason(code), sentence)
+    raise ProtocolAbort(sentence)
+
+
+def with_content(message: Message, content: RecordDict) -> Message:
+    """Return a new message to the same node, about the same thing, with another content."""
+    about = message.metadata
+    return Message(
+        content, about.dst_node_id, about.message_type, ttl=about.ttl, group_id=about.group_id
+    )
 
 
 def without_ask(content: RecordDict) -> RecordDict:

@@ -9,7 +9,8 @@ from flwr.serverapp import Grid
 
 from privfl.core import Party, ProtocolAbort, Registry
 from privfl.flower._introduction import name_of
-from privfl.flower._letters import Ask, answered
+from privfl.flower._letters import Ask, answered, with_content
+from privfl.flower._refusal import Refusal
 
 logger = logging.getLogger("flwr")
 
@@ -44,23 +45,13 @@ class Names:
         self, messages: Sequence[Message], grid: Grid, timeout: float | None, registry: Registry
     ) -> None:
         nonce = secrets.token_bytes(16)
-        sent = [
-            Message(
-                Ask("hello", "", "", "", nonce).into(RecordDict()),
-                message.metadata.dst_node_id,
-                message.metadata.message_type,
-                ttl=message.metadata.ttl,
-                group_id=message.metadata.group_id,
-            )
-            for message in messages
-        ]
+        hello = Ask("hello", "", "", "", nonce).into(RecordDict())
+        sent = [with_content(message, hello) for message in messages]
         for reply in grid.send_and_receive(sent, timeout=timeout):
             node = reply.metadata.src_node_id
             try:
-                if reply.has_error():
-                    raise ProtocolAbort(str(reply.error.reason))
                 name = name_of(answered(reply), nonce, node, registry)
-            except ProtocolAbort as error:
+            except (Refusal, ProtocolAbort) as error:
                 logger.warning("privfl: node %d is nobody known. %s", node, error)
                 continue
             # a node that comes back under another number takes its name along

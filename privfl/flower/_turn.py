@@ -57,7 +57,7 @@ class Turn:
         scalars = scalars_of(metrics, self.ask.weighted_by, self.setting)
         if self.ask.kind == "evaluate":  # metrics alone: the vector's body is one zero
             return torch.zeros(self.setting.opening.body), scalars
-        return self._difference(content), scalars
+        return _difference(self.sent, content), scalars
 
     def _charge(self, setting: Setting) -> None:
         if self.account is None:
@@ -67,19 +67,6 @@ class Turn:
             account = account.within(budget)  # type: ignore[attr-defined]
         pipeline: Pipeline = setting.line  # type: ignore[assignment]
         pipeline.reserve(setting.opening, account, (self.ask.me,), seeded=self.seeded)
-
-    def _difference(self, content: RecordDict) -> Tensor:
-        sent = self.sent
-        assert sent is not None
-        if len(content.array_records) != 1:
-            found = f"{len(content.array_records)} ArrayRecords"
-            raise Refusal(Reason.FAILED, f"The app answers with one model. Found {found}")
-        trained = Arrays.of(content)
-        update = sent.layout.flatten(trained.arrays).sub_(sent.vector)  # type: ignore[arg-type]
-        if not sent.layout.statistics_dim:
-            return update
-        statistics = sent.layout.flatten_statistics(trained.arrays) - sent.statistics  # type: ignore[arg-type]
-        return torch.cat([update, statistics])
 
     def _refuse_idle_weights(self, metrics: MetricRecord, setting: Setting) -> None:
         """Refuse example counts that the strategy would weigh by, and the pipeline does not."""
@@ -92,3 +79,15 @@ class Turn:
                 f"The strategy weighs replies by {key!r}, and {line!r} gives each client the same "
                 "weight",
             )
+
+
+def _difference(sent: Arrays, content: RecordDict) -> Tensor:
+    if len(content.array_records) != 1:
+        found = f"{len(content.array_records)} ArrayRecords"
+        raise Refusal(Reason.FAILED, f"The app answers with one model. Found {found}")
+    trained = Arrays.of(content)
+    update = sent.layout.flatten(trained.arrays).sub_(sent.vector)  # type: ignore[arg-type]
+    if not sent.layout.statistics_dim:
+        return update
+    statistics = sent.layout.flatten_statistics(trained.arrays) - sent.statistics  # type: ignore[arg-type]
+    return torch.cat([update, statistics])
