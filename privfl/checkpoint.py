@@ -8,7 +8,7 @@ from typing import Any
 
 from privfl.core import ProtocolAbort, State, decode, encode, require
 
-VERSION = 1  # of what is written below
+VERSION = 2  # of what is written below
 
 
 def write_checkpoint(path: str | PathLike[str], state: Mapping[int | str, State]) -> None:

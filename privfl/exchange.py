@@ -1,5 +1,6 @@
-"""One hardened exchange of a federation: charge, train, protect, release."""
+"""The hardened exchanges of a round: charge, train, protect, release."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
@@ -7,49 +8,83 @@ from typing import TYPE_CHECKING, cast
 from torch import Tensor, nn
 
 from privfl.averager import model_hash, moved
-from privfl.core import Budget, Charge, Cohort, Party, Reservation, Scalar, weights_hash
+from privfl.clock import Clock
+from privfl.core import Budget, Charge, Cohort, Party, Reservation, Scalar, hash_of, weights_hash
 from privfl.crypto import Stream
-from privfl.learning import TogetherSGD, Train
-from privfl.learning._algorithm import State
-from privfl.parts import Trained
-from privfl.pipeline import public_of
+from privfl.history import Sums
+from privfl.learning import Train
+from privfl.learning._algorithm import State, weights_of
+from privfl.learning._together_sgd import TogetherSGD
+from privfl.parts import Data, Loss, Trained, Trainer
+from privfl.pipeline import Pipeline, public_of, round_of
 from privfl.rounds import Opening, Release, Setting, on_device_of
 from privfl.sampling import amplified
-from privfl.updates import Updates, UpdatesTogether
+from privfl.updates import NOBODY, Updates, UpdatesTogether, fresh_worker, mean_loss
 
 if TYPE_CHECKING:
     from privfl.federation import Federation
-
-NOBODY = ("nobody",)  # stands in for an empty cohort: a round without members is a release too
 
 
 class Exchange:
     """Run the exchanges of one round: clients train from a model when the protocol asks them.
 
     Every exchange is charged before any client is asked.
+
+    Attributes:
+        number: the round, counted from 0.
+        releases: what was published, in order.
+        traffic: bytes up and down, by party.
+        clock: in simulated time.
     """
 
     def __init__(
         self,
         federation: "Federation",
         number: int,
-        members: Sequence[Party],
         drop: Mapping[Party, str],
         budget: Budget | None,
     ) -> None:
-        """Stand in for round ``number`` with these members."""
-        self.federation, self.number, self.drop = federation, number, drop
-        self.members, self.budget = members, budget
+        """Stand in for round ``number``; ``drop`` loses clients from a stage on."""
+        self.federation, self.number, self.drop, self.budget = federation, number, drop, budget
+        self.pipeline, self.layout = federation.pipeline, federation.layout
+        self.trainer, self.loss, self.fleet = federation.local, federation.loss, federation.fleet
         self.stream = federation.stream.child(f"round/{number}")
-        self.local: Train = self._train
+        self.local = self.trained_by(self.trainer)
         self.reserved: list[Reservation] = []
-        self.release: Release
+        self.releases: list[Release] = []
+        self.traffic: dict[Party, tuple[int, int]] = defaultdict(lambda: (0, 0))
+        self.clock, self.shares = Clock(federation.clock), dict[Party, float]()
 
-    def _train(self, client: Party, model: nn.Module, generator: Stream) -> Trained:
-        federation = self.federation
-        return federation.local.train(
-            model, federation.datasets[client], federation.loss, generator
-        )
+    def trained_by(
+        self, trainer: Trainer, *, loss: Loss | None = None, data: Data | None = None
+    ) -> Train:
+        """Return training by another trainer or loss, or on other data than the client's own."""
+
+        def run(client: Party, model: nn.Module, generator: Stream) -> Trained:
+            examples = self.data_of(client) if data is None else data
+            n, share = len(examples[1]), self.shares.get(client, 1.0)
+            worker = trainer if share == 1 else trainer.partly(share, n)
+            self.clock.work(client, worker.n_steps(n) / self.fleet.device(client).speed)
+            return worker.train(model, examples, self.loss if loss is None else loss, generator)
+
+        return Train(run, trainer.reports)
+
+    def trained(self, client: Party, train: Train, model: State) -> State:
+        """Let a client train from ``model`` by itself: nothing leaves it, nothing is charged."""
+        stream = self.stream.child(f"alone/{client}/{len(self.releases)}")
+        return weights_of(train(client, fresh_worker(self.federation, model), stream).model)
+
+    def data_of(self, client: Party) -> Data:
+        """Return a client's data, for what the client itself does with it."""
+        return self.federation.datasets[client]
+
+    def loss_of(self, client: Party, model: nn.Module) -> float:
+        """Return the mean loss of ``model`` on a client's data, for the client's own use."""
+        return mean_loss(model, self.data_of(client), self.loss)
+
+    def steps_of(self, client: Party) -> int:
+        """Return how many steps a client's whole work has."""
+        return self.trainer.n_steps(len(self.data_of(client)[1]))
 
     def __call__(
         self,
@@ -57,41 +92,82 @@ class Exchange:
         train: Train,
         *,
         model: State,
+        bases: Mapping[Party, State] | None = None,
         weights: Sequence[float] | None = None,
         owners: Tensor | None = None,
+        scalars: tuple[Scalar, ...] | None = None,
+        pipeline: Pipeline | None = None,
+        key: str = "main",
+        made_of: Sequence[Party] | None = None,
+        ends: float | None = None,
     ) -> Release:
-        """Let ``members`` train from ``model`` and return the aggregate of their updates."""
-        federation = self.federation
-        start = federation.layout.flatten(model)
+        """Let ``members`` train and return the aggregate of their updates."""
+        federation, pipeline = self.federation, pipeline or self.pipeline
+        state, stream = federation.pipeline_states.get(key), self._next_stream()
+        lost = self._lost(members, pipeline, stream)
+        if not pipeline.contract.claims_privacy and len(lost) == len(members):
+            members, lost = (), {}  # nobody is left to wait for
         cohort = self._cohort(members, weights, owners)
-        opening = self._opening(cohort, start)
-        self._charge(opening, members)
-        release = federation.pipeline.run(
-            opening,
-            federation.adversary.corrupted(self._updates(members, train, model), cohort.members),
-            state=federation.pipeline_state,
-            drop=self.drop,
-            generator=self.stream.child("noise"),
-            rogues=federation.adversary.rogues(federation.pipeline, cohort.members),
+        declared = self._declared(train, pipeline, scalars)
+        start = self.layout.flatten(model)
+        opening = Opening.fresh(
+            pipeline,
+            cohort,
+            self.layout.dim,
+            statistics=self.layout.statistics_dim,
+            scalars=declared,
+            round=round_of(state),
+            model=self._bound_to(start, bases),
+            nonce=stream.child("nonce").bytes(16) if stream.seeded else None,
+            public=public_of(state),
         )
-        federation.pipeline_state = release.state
-        survivors = tuple(who for who in release.survivors if who in federation.datasets)
-        self.release = replace(on_device_of(release, start), survivors=survivors)
-        self._bind(update=self.release.digest)
-        return self.release
+        if made_of is None or made_of:
+            self._charge(opening, pipeline, members if made_of is None else made_of)
+        begins = self.clock.meet(members)
+        updates = self._updates(members, train, pipeline, declared, model, bases or {}, stream)
+        release = pipeline.run(
+            opening,
+            federation.adversary.corrupted(updates, cohort.members),
+            state=state,
+            drop={who: stage for who, stage in self.drop.items() if who in members} | lost,
+            generator=stream.child("noise"),
+            rogues=federation.adversary.rogues(pipeline, cohort.members),
+        )
+        federation.pipeline_states[key] = release.state
+        survivors = tuple(who for who in release.survivors if who not in NOBODY)
+        release = replace(on_device_of(release, start), survivors=survivors)
+        over = self._over(members, lost, begins) if ends is None else ends
+        self._note(release, members, over)
+        if self.reserved:
+            self.reserved[-1].bind(update=release.digest)
+        return release
+
+    @property
+    def sums(self) -> Sums:
+        """What all exchanges of the round come to."""
+        return Sums.of(self.releases, self.traffic, self.clock.now)
 
     def moved(self, model: State, release: Release) -> State:
         """Return ``model`` plus the release, running statistics included."""
-        return cast("State", moved(self.federation.layout, model, release))
+        return cast("State", moved(self.layout, model, release))
 
     def bind_model(self, weights: State) -> None:
         """Write down the model that this round ended with."""
-        self._bind(model=weights_hash(weights))
+        if self.reserved:
+            self.reserved[-1].bind(model=weights_hash(weights))
 
-    def charges(self, opening: Opening, members: Sequence[Party]) -> dict[Party, list[Charge]]:
+    def losses_of(self, candidates: Sequence[Party], model: State) -> list[float]:
+        """Ask candidates for their loss of a model, in clear: charged as what it is (rule R15)."""
+        self._spend(dict.fromkeys(candidates, ()), "the losses by which clients are chosen")
+        worker = fresh_worker(self.federation, model)
+        return [self.loss_of(who, worker) for who in candidates]
+
+    def charges(
+        self, opening: Opening, members: Sequence[Party], pipeline: Pipeline | None = None
+    ) -> dict[Party, list[Charge]]:
         """Return what a release is charged, by client: see `privfl.sampling.amplified`."""
         federation = self.federation
-        plan, n = Setting(federation.pipeline, opening).plan, len(federation.members)
+        plan, n = Setting(pipeline or self.pipeline, opening).plan, len(federation.members)
         in_and_out = [
             amplified(plan.charges, federation.sampling, n, member=member)
             for member in (False, True)
@@ -99,68 +175,106 @@ class Exchange:
         out: dict[Party, list[Charge]] = {}
         for who, data in federation.datasets.items():
             if who in members:
-                out[who] = [*in_and_out[True], *federation.local.charges(len(data[1]))]
+                out[who] = [*in_and_out[True], *self.trainer.charges(len(data[1]))]
             elif in_and_out[False]:
                 out[who] = [*in_and_out[False]]
         return out
 
-    def _charge(self, opening: Opening, members: Sequence[Party]) -> None:
+    def _charge(self, opening: Opening, pipeline: Pipeline, members: Sequence[Party]) -> None:
+        beside = self.trainer.hides_records and pipeline.trainer is None
+        words = f"{self.trainer!r}, {pipeline!r}" if beside else repr(pipeline)
+        self._spend(self.charges(opening, members, pipeline), words)
+
+    def _spend(self, charges: Mapping[Party, Sequence[Charge]], words: str) -> None:
         federation = self.federation
-        charges = self.charges(opening, members)
         if federation.ledger is None:
             federation.history.spend(charges, self.budget)
-        else:
-            account = federation.ledger
-            if self.budget is not None:
-                account = account.within(self.budget)
-            seeded = self.stream.seeded
-            self.reserved.append(account.reserve(charges, pipeline=self._words, seeded=seeded))
-            federation.history.spend(charges)
+            return
+        account = federation.ledger
+        if self.budget is not None:
+            account = account.within(self.budget)
+        self.reserved.append(account.reserve(charges, pipeline=words, seeded=self.stream.seeded))
+        federation.history.spend(charges)
 
-    @property
-    def _words(self) -> str:
-        """The repr of what protects: the pipeline, and a training beside it that does."""
-        federation = self.federation
-        beside = federation.local.hides_records and federation.pipeline.trainer is None
-        return (
-            f"{federation.local!r}, {federation.pipeline!r}"
-            if beside
-            else repr(federation.pipeline)
-        )
+    def _next_stream(self) -> Stream:
+        """Return randomness of an exchange's own; the first one's is the round's."""
+        k = len(self.releases)
+        return self.stream.child(f"exchange/{k}") if k else self.stream
 
-    def _bind(self, **hashes: bytes) -> None:
-        if self.reserved:
-            self.reserved[-1].bind(**hashes)
+    def _lost(
+        self, members: Sequence[Party], pipeline: Pipeline, stream: Stream
+    ) -> dict[Party, str]:
+        """Draw what each machine gets done: -> whom nobody waits for, and from which stage."""
+        if not self.federation.has_fleet:
+            return {}
+        self.shares = {
+            who: self.fleet.share(who, self.steps_of(who), stream.child(f"machine/{who}"))
+            for who in members
+            if who in self.federation.datasets
+        }
+        partly = self.federation.algorithm.keeps_partial_work
+        stage = pipeline.protocol.uploads_in
+        return {who: stage for who, s in self.shares.items() if s == 0 or (s < 1 and not partly)}
+
+    def _note(self, release: Release, members: Sequence[Party], over: float) -> None:
+        """Write down a release, its bytes and when it was over."""
+        self.releases.append(release)
+        for who in members:
+            up, down = self.traffic[who]
+            self.traffic[who] = (up + release.bytes_up, down + release.bytes_down)
+        self.clock.end(members, over)
+
+    def _over(self, members: Sequence[Party], lost: Mapping[Party, str], begins: float) -> float:
+        """Return when the last reply is there, or nobody waits any longer."""
+        heard = (who for who in members if who not in lost)
+        done = [self.clock.until[who] + self.fleet.device(who).delay for who in heard]
+        if lost and self.fleet.deadline is not None:
+            done.append(begins + self.fleet.deadline)
+        return max(done, default=begins)
 
     def _cohort(
         self, members: Sequence[Party], weights: Sequence[float] | None, owners: Tensor | None
     ) -> Cohort:
+        if not members:
+            return Cohort(NOBODY, expected=self.federation.expected)
         public = None if weights is None else tuple(weights)
         expected = self.federation.expected if weights is None and owners is None else None
-        return Cohort(tuple(members) or NOBODY, public, owners, expected)
+        return Cohort(tuple(members), public, owners, expected)
 
-    def _opening(self, cohort: Cohort, start: Tensor) -> Opening:
-        federation = self.federation
-        return Opening.fresh(
-            federation.pipeline,
-            cohort,
-            federation.layout.dim,
-            statistics=federation.layout.statistics_dim,
-            scalars=self._scalars(),
-            round=self.number,
-            model=model_hash(federation.layout, start),
-            nonce=self.stream.child("nonce").bytes(16) if self.stream.seeded else None,
-            public=public_of(federation.pipeline_state),
-        )
+    def _bound_to(self, start: Tensor, bases: Mapping[Party, State] | None) -> bytes:
+        """Hash what a client is sure that the others were sent (rule R20)."""
+        binding = self.federation.algorithm.model_binding
+        if binding == "none":
+            return b""
+        head = model_hash(self.layout, start)
+        if binding == "same":
+            return head
+        versions = {
+            model_hash(self.layout, self.layout.flatten(base)) for base in (bases or {}).values()
+        }
+        return hash_of((head, tuple(sorted(versions))))
 
-    def _updates(self, members: Sequence[Party], train: Train, model: State) -> "Updates":
-        names = [scalar.name for scalar in self._scalars()]
-        if members and train is self.local and isinstance(self.federation.local, TogetherSGD):
-            return UpdatesTogether(self.federation, members, model, self.stream)
-        return Updates(self.federation, names, train, model, self.stream)
+    def _updates(
+        self,
+        members: Sequence[Party],
+        train: Train,
+        pipeline: Pipeline,
+        declared: Sequence[Scalar],
+        model: State,
+        bases: Mapping[Party, State],
+        stream: Stream,
+    ) -> Updates:
+        whole = all(share in (0, 1) for share in self.shares.values())
+        if members and train is self.local and isinstance(self.trainer, TogetherSGD) and whole:
+            return UpdatesTogether(self, members, model, stream)
+        own = (scalar.name for scalar in pipeline.scalars)
+        names = (*(scalar.name for scalar in declared), *own)
+        return Updates(self, names, train, model, bases, stream)
 
-    def _scalars(self) -> tuple[Scalar, ...]:
-        """Return what the algorithm asks for, the trainer reports and no part declares itself."""
-        own = {scalar.name for scalar in self.federation.pipeline.scalars}
-        known = set(self.federation.local.reports) - own
-        return tuple(s for s in self.federation.algorithm.scalars if s.name in known)
+    def _declared(
+        self, train: Train, pipeline: Pipeline, scalars: tuple[Scalar, ...] | None
+    ) -> tuple[Scalar, ...]:
+        """Return what is asked for, is reported, and no part declares itself."""
+        asked = self.federation.algorithm.scalars if scalars is None else scalars
+        known = set(train.reports) - {scalar.name for scalar in pipeline.scalars}
+        return tuple(scalar for scalar in asked if scalar.name in known)

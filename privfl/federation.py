@@ -12,13 +12,12 @@ from torch import nn
 
 from privfl.averager import require_fit
 from privfl.checkpoint import read_checkpoint, write_checkpoint
+from privfl.composition import refuse_contradictions
 from privfl.core import (
     Budget,
     BudgetExceeded,
-    CompositionError,
     Layout,
     Party,
-    Relation,
     require,
     require_account,
     require_count,
@@ -29,8 +28,7 @@ from privfl.crypto import Stream
 from privfl.datasets import Dataset, by_client
 from privfl.exchange import Exchange
 from privfl.history import History, Record
-from privfl.learning import Algorithm, FedAvg, LocalSGD, as_trainer
-from privfl.learning._algorithm import State
+from privfl.learning import Algorithm, FedAvg, Fleet, LocalSGD, as_trainer
 from privfl.learning._as_trainer import TrainFunction
 from privfl.ledger._account import Account
 from privfl.parts import Data, Loss, Trainer
@@ -67,15 +65,19 @@ class FederatedRound:
 
     Attributes:
         number: counted from 0.
-        release: what the round published.
+        release: what the round published last.
+        releases: all that it published, where an algorithm makes several sums.
         metrics: mean of each scalar, such as ``loss``.
+        clock: simulated seconds since the federation began, see `privfl.learning.Fleet`.
         model: the model that is trained, with the weights after this round.
         record: the row of ``federation.history``.
     """
 
     number: int
     release: Release = field(repr=False)
+    releases: tuple[Release, ...] = field(repr=False)
     metrics: Mapping[str, float]
+    clock: float
     model: nn.Module = field(repr=False)
     record: Record = field(repr=False)
 
@@ -92,11 +94,12 @@ class Federation:
             tensors ``(x, y)``.
         pipeline: what is between a client's update and the release.
         loss: ``(outputs, y) -> mean loss``.
-        algorithm: what is shared and how the server steps.
+        algorithm: what is shared and how the server steps, see `privfl.learning`.
         local: a Trainer, or any ``(model, data, generator) -> model``; a Trainer that stands first
             in the pipeline goes before it.
         sampling: who takes part in a round, see `privfl.sampling`; None: everybody.
-        layout: where not everything trains, see `Layout.of`.
+        fleet: how fast and reliable the clients' machines are, in simulated time.
+        layout: where not everything trains, see `Layout.of`; None: what the algorithm shares.
         ledger: where every release is charged before it is made: ``ledger.dataset(name)``, or
             ``ledger.datasets({client: name})`` where clients' data are disjoint.
         generator: None for the operating system's randomness.
@@ -128,9 +131,10 @@ class Federation:
         pipeline: Pipeline,
         *,
         loss: Loss,
-        algorithm: "Algorithm[State] | None" = None,
+        algorithm: Algorithm[Any] | None = None,
         local: Trainer | TrainFunction | None = None,
         sampling: Sampling | None = None,
+        fleet: Fleet | None = None,
         layout: Layout | None = None,
         ledger: Account | None = None,
         generator: Stream | torch.Generator | None = None,
@@ -145,7 +149,13 @@ class Federation:
         self.sampling = Everybody() if sampling is None else sampling
         wanted, fix = "sampling= takes one of privfl.sampling", "Say Poisson(rate=0.1)"
         require(isinstance(self.sampling, Sampling), wanted, repr(sampling), fix)
-        self.layout = Layout.of(model) if layout is None else layout
+        wanted, fix = (
+            "algorithm= takes one of privfl.learning",
+            "Subclass privfl.learning.Algorithm",
+        )
+        require(isinstance(self.algorithm, Algorithm), wanted, repr(algorithm), fix)
+        self.fleet, self.has_fleet = fleet or Fleet(), fleet is not None
+        self.layout = self.algorithm.layout(model) if layout is None else layout
         require_fit(pipeline, self.layout)
         self.adversary = adversary or Adversary()
         self.datasets = self.adversary.poisoned(by_client(datasets))
@@ -157,11 +167,9 @@ class Federation:
         self.stream = Stream.of(generator)
         self.worker = copy.deepcopy(model)  # keeps the modes in which the model was handed over
         self.modes = [module.training for module in self.worker.modules()]
-        self.pipeline_state: Kept = None
-        self._state = self.algorithm.start(model)
-        self._refuse_what_training_reveals()
-        self._refuse_a_cohort_by_chance()
-        self._refuse_a_server_without_the_result()
+        self.clock, self.pipeline_states = 0.0, dict[str, Kept]()
+        refuse_contradictions(self)
+        self._state = self.algorithm.start(model, self.members)
 
     @property
     def members(self) -> tuple[Party, ...]:
@@ -213,8 +221,9 @@ class Federation:
                 "layout": self.layout.hash,
                 "members": self.members,
                 "model": dict(self.model.state_dict()),
-                "algorithm": dict(self._state),
-                "state": without_keys(self.pipeline_state),
+                "algorithm": self._state,
+                "states": {key: without_keys(state) for key, state in self.pipeline_states.items()},
+                "clock": self.clock,
                 "history": self.history.to_state(),
                 "replay": seeded,
                 "head": None if self.ledger is None else self.ledger.ledger.head,
@@ -254,21 +263,42 @@ class Federation:
 
     def _round(self, drop: Mapping[Party, str], budget: Budget | None) -> FederatedRound:
         start, number = time.perf_counter(), len(self.history)
-        exchange = Exchange(self, number, self._drawn(number), drop, budget)
-        self._state = self.algorithm.round(self._state, exchange.members, exchange)
+        exchange = Exchange(self, number, drop, budget)
+        members = self._drawn(exchange)
+        self._state = self.algorithm.round(self._state, members, exchange)
         weights = dict(self.algorithm.model(self._state))
         self.model.load_state_dict(weights)
         exchange.bind_model(weights)
-        release = exchange.release
-        record = self.history.add(release, seconds=time.perf_counter() - start)
-        return FederatedRound(record.round, release, release.scalars, self.model, record)
+        self.clock = exchange.clock.now
+        record = self.history.add(exchange.sums, seconds=time.perf_counter() - start)
+        return FederatedRound(
+            number=record.round,
+            release=exchange.releases[-1],
+            releases=tuple(exchange.releases),
+            metrics=exchange.sums.scalars,
+            clock=self.clock,
+            model=self.model,
+            record=record,
+        )
 
-    def _drawn(self, number: int) -> tuple[Party, ...]:
+    def model_of(self, client: Party) -> nn.Module:
+        """Return a copy of the model that a client uses: its own, where something is personal."""
+        require(client in self.datasets, f"Clients are {self.members}", client)
+        network = self.algorithm.network_of(client, self.model)
+        network.load_state_dict(dict(self.algorithm.weights_of(self._state, client)))
+        return network
+
+    def _drawn(self, exchange: Exchange) -> tuple[Party, ...]:
         """Draw the cohort of one round; a shuffled pass goes over several rounds."""
         n = len(self.members)
-        passes, place = divmod(number, self.sampling.steps_of(n))
+        passes, place = divmod(exchange.number, self.sampling.steps_of(n))
         draws = self.sampling.draws(n, place + 1, self.stream.child(f"sampling/{passes}"))
-        return tuple(self.members[k] for k in list(draws)[-1].tolist())
+        drawn = list(draws)[-1]
+        if self.sampling.by_loss:
+            candidates = [self.members[k] for k in drawn.tolist()]
+            model = self.algorithm.model(self._state)
+            drawn = self.sampling.chosen(drawn, exchange.losses_of(candidates, model))
+        return tuple(self.members[k] for k in drawn.tolist())
 
     def _require_same(self, kept: Mapping[str, Any]) -> None:
         found = {"pipeline": repr(self.pipeline), "members": self.members}
@@ -287,64 +317,19 @@ class Federation:
         if kept["replay"] is not None and replayed:
             self.stream = Stream(kept["replay"], seeded=True)
         self.model.load_state_dict(dict(kept["model"]))
-        self._state, self.pipeline_state = dict(kept["algorithm"]), kept["state"]
+        self._state, self.clock = kept["algorithm"], kept["clock"]
+        self.pipeline_states = dict(kept["states"])
         self.history.load_state(kept["history"])
-
-    def _refuse_what_training_reveals(self) -> None:
-        """Refuse running statistics and private counts beside a training that claims privacy."""
-        charges = self.local.charges(min(len(y) for _, y in self.datasets.values()))
-        if not charges:
-            return
-        if self.layout.statistics_dim:
-            raise CompositionError(
-                "R1",
-                (self.local, "running statistics"),
-                f"{self.local!r} protects what it trains, and running statistics are not trained",
-                "Use Layout.of(model, statistics='local'), or replace BatchNorm by GroupNorm",
-            )
-        private = charges[0].relation is Relation.ADD_REMOVE
-        if private and self.pipeline.contract.weighting != "uniform":
-            weigh = self.pipeline.contract.author("weighting")
-            raise CompositionError(
-                "R7",
-                (weigh, self.local),
-                f"{weigh!r} sends the number of records, which is private under add/remove",
-                "Drop Weigh, or train with relation='zero-out'",
-            )
-
-    def _refuse_a_cohort_by_chance(self) -> None:
-        """Refuse a rule whose precondition would depend on a private cohort (rule R12)."""
-        claims = self.pipeline.contract.claims_privacy
-        rule = self.pipeline.aggregator
-        if self.sampling.size_varies and claims and not rule.linear:
-            raise CompositionError(
-                "R12",
-                (self.sampling, rule),
-                f"{rule!r} needs so many rows, and how many {self.sampling!r} draws is private",
-                "Use FixedSize(size=…), or Mean()",
-            )
-
-    def _refuse_a_server_without_the_result(self) -> None:
-        """Refuse a server that computes on what only clients open (rule R9)."""
-        by_clients = self.pipeline.contract.opener == "clients"
-        if by_clients and not getattr(self.algorithm, "clients_can_step", False):
-            protocol = self.pipeline.protocol
-            raise CompositionError(
-                "R9",
-                (self.algorithm, protocol),
-                f"{self.algorithm!r} computes on the result at the server, and under {protocol!r} "
-                "it stays with those who hold the key",
-                f"Publish it: {type(protocol).__name__}(published=…)",
-            )
 
 
 class Options(TypedDict, total=False):
     """Name what `Federation` takes besides model, data and pipeline."""
 
     loss: Required[Loss]
-    algorithm: "Algorithm[State] | None"
+    algorithm: Algorithm[Any] | None
     local: Trainer | TrainFunction | None
     sampling: Sampling | None
+    fleet: Fleet | None
     layout: Layout | None
     ledger: Account | None
     generator: Stream | torch.Generator | None

@@ -21,6 +21,38 @@ UNASKED = Question(Unit.CLIENT, Vantage.OUTSIDER, Relation.ZERO_OUT)
 
 
 @dataclass(frozen=True)
+class Sums:
+    """Sum up the releases of one round: means over those who are counted, bytes by party."""
+
+    scalars: Mapping[str, float]
+    survivors: frozenset[Party]
+    bytes_up: int
+    bytes_down: int
+    clock: float
+
+    @classmethod
+    def of(
+        cls, releases: Sequence[Release], traffic: Mapping[Party, tuple[int, int]], clock: float
+    ) -> "Sums":
+        """Add up."""
+        names = dict.fromkeys(name for release in releases for name in release.scalars)
+        return cls(
+            scalars={name: _mean(name, releases) for name in names},
+            survivors=frozenset(who for release in releases for who in release.survivors),
+            bytes_up=max((up for up, _ in traffic.values()), default=0),
+            bytes_down=max((down for _, down in traffic.values()), default=0),
+            clock=clock,
+        )
+
+
+def _mean(name: str, releases: Sequence[Release]) -> float:
+    told = [release for release in releases if name in release.scalars]
+    heads = [max(len(release.survivors), 1) for release in told]
+    total = sum(n * release.scalars[name] for n, release in zip(heads, told, strict=True))
+    return total / sum(heads)
+
+
+@dataclass(frozen=True)
 class Record:
     """Describe one round: one row of a table.
 
@@ -34,6 +66,7 @@ class Record:
         unit: whose presence that epsilon hides: a client with all its data, or one record.
         against: the adversary for whom it holds.
         seconds: the round took.
+        clock: simulated seconds since the federation began.
     """
 
     round: int
@@ -45,6 +78,7 @@ class Record:
     unit: str
     against: str
     seconds: float
+    clock: float
 
 
 @dataclass
@@ -81,19 +115,20 @@ class History:
         pairs = [(client, claim) for client, claims in made.items() for claim in claims]
         require_within(budget, pairs, releases_of)
 
-    def add(self, release: Release, *, seconds: float) -> Record:
+    def add(self, sums: Sums, *, seconds: float) -> Record:
         """Write one round down, and return the row."""
         question = self._question()
         record = Record(
             round=len(self.records),
-            loss=release.scalars.get("loss"),
-            survivors=len(release.survivors),
-            bytes_up=release.bytes_up,
-            bytes_down=release.bytes_down,
+            loss=sums.scalars.get("loss"),
+            survivors=len(sums.survivors),
+            bytes_up=sums.bytes_up,
+            bytes_down=sums.bytes_down,
             epsilon=self._epsilon(question),
             unit=question.unit.value,
             against=str(question.vantage) if question is not UNASKED else "everybody",
             seconds=seconds,
+            clock=sums.clock,
         )
         self.records.append(record)
         return record

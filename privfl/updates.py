@@ -11,10 +11,15 @@ from privfl.core import Party
 from privfl.crypto import Stream
 from privfl.learning import Train
 from privfl.learning._algorithm import State
+from privfl.parts import Data, Loss
 from privfl.parts._weigh import COUNT
 
 if TYPE_CHECKING:
+    from privfl.exchange import Exchange
     from privfl.federation import Federation
+
+NOBODY = ("nobody",)  # stands in for an empty cohort: a round without members is a release too
+AT_ONCE = 1024  # examples: enough to be fast, and small activations
 
 
 class Updates:
@@ -22,23 +27,24 @@ class Updates:
 
     def __init__(
         self,
-        federation: "Federation",
+        exchange: "Exchange",
         scalars: Sequence[str],
         train: Train,
         model: State,
+        bases: Mapping[Party, State],
         stream: Stream,
     ) -> None:
-        """Stand ready to train from ``model``; ``scalars`` are those that the algorithm asks."""
-        self.federation, self.train, self.model, self.stream = federation, train, model, stream
-        own = (scalar.name for scalar in federation.pipeline.scalars)
-        self.scalars = (*scalars, *own)
+        """Stand ready to train from ``model``, or from a client's own base."""
+        self.federation, self.scalars, self.train = exchange.federation, scalars, train
+        self.model, self.bases, self.stream = model, bases, stream
 
     def __call__(self, client: Party) -> tuple[Tensor, Mapping[str, float]]:
-        """Return a client's update and scalars; of somebody without data they are zero."""
-        if client not in self.federation.datasets:
+        """Return a client's update and scalars; they are zero where there is nobody."""
+        if client in NOBODY:
             return self._nothing()
-        trained = self.train(client, fresh_worker(self.federation, self.model), self._of(client))
-        return self._sent(client, trained.model, trained.scalars)
+        base = self.bases.get(client, self.model)
+        trained = self.train(client, fresh_worker(self.federation, base), self._of(client))
+        return self._sent(client, trained.model, trained.scalars, base)
 
     def _nothing(self) -> tuple[Tensor, Mapping[str, float]]:
         layout = self.federation.layout
@@ -52,12 +58,17 @@ class Updates:
         return self.stream.child(f"client/{client}")
 
     def _sent(
-        self, client: Party, trained: nn.Module | State, scalars: Mapping[str, float]
+        self,
+        client: Party,
+        trained: nn.Module | State,
+        scalars: Mapping[str, float],
+        base: State,
     ) -> tuple[Tensor, Mapping[str, float]]:
         layout = self.federation.layout
-        update = layout.flatten(trained) - layout.flatten(self.model)
-        statistics = layout.flatten_statistics(trained) - layout.flatten_statistics(self.model)
-        counts = {COUNT: float(len(self.federation.datasets[client][1]))}
+        update = layout.flatten(trained) - layout.flatten(base)
+        statistics = layout.flatten_statistics(trained) - layout.flatten_statistics(base)
+        data = self.federation.datasets.get(client)
+        counts = {} if data is None else {COUNT: float(len(data[1]))}
         return torch.cat([update, statistics]), {**counts, **scalars}
 
 
@@ -65,11 +76,12 @@ class UpdatesTogether(Updates):
     """Train all clients at once when the first update is asked for."""
 
     def __init__(
-        self, federation: "Federation", members: Sequence[Party], model: State, stream: Stream
+        self, exchange: "Exchange", members: Sequence[Party], model: State, stream: Stream
     ) -> None:
         """Stand ready to train ``members`` from ``model``."""
-        self.federation, self.model, self.stream = federation, model, stream
-        self.members, self.sent = members, dict[Party, tuple[Tensor, Mapping[str, float]]]()
+        super().__init__(exchange, ("loss",), exchange.local, model, {}, stream)
+        self.exchange, self.members = exchange, members
+        self.sent = dict[Party, tuple[Tensor, Mapping[str, float]]]()
 
     def __call__(self, client: Party) -> tuple[Tensor, Mapping[str, float]]:
         """Return a client's update and scalars."""
@@ -86,7 +98,9 @@ class UpdatesTogether(Updates):
             [self._of(who) for who in self.members],
         )
         for who, trained, loss in zip(self.members, weights, losses, strict=True):
-            self.sent[who] = self._sent(who, trained, {"loss": loss})
+            steps = self.exchange.steps_of(who)
+            self.exchange.clock.work(who, steps / self.exchange.fleet.device(who).speed)
+            self.sent[who] = self._sent(who, trained, {"loss": loss}, self.model)
 
 
 def fresh_worker(federation: "Federation", model: State) -> nn.Module:
@@ -96,3 +110,16 @@ def fresh_worker(federation: "Federation", model: State) -> nn.Module:
     for module, training in zip(worker.modules(), federation.modes, strict=True):
         module.training = training
     return worker
+
+
+def mean_loss(model: nn.Module, data: Data, loss: Loss) -> float:
+    """Return the mean loss of ``model`` on all of ``data``; nothing of the model changes."""
+    modes = [module.training for module in model.modules()]
+    model.eval()
+    total = 0.0
+    with torch.no_grad():
+        for x, y in zip(*(part.split(AT_ONCE) for part in data), strict=True):
+            total += float(loss(model(x), y)) * len(y)
+    for module, training in zip(model.modules(), modes, strict=True):
+        module.training = training
+    return total / len(data[1])

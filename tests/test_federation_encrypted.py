@@ -11,7 +11,7 @@ from privfl.core import decode, encode
 from privfl.data import mnist_sample
 from privfl.defenses.dp import Clip
 from privfl.defenses.he import BFV, CKKS
-from privfl.learning import FedAvg, LocalSGD
+from privfl.learning import Algorithm, FedAvg, LocalSGD
 from privfl.rounds import without_keys
 
 KEPT = [Pipeline(Clip(1.0), CKKS()), Pipeline(Clip(1.0), BFV())]
@@ -61,13 +61,8 @@ def test_a_server_may_compute_on_what_is_published(pipeline):
 
 
 def test_an_algorithm_that_does_not_say_is_refused():
-    class Silent:
+    class Silent(Algorithm):
         """An algorithm of a user's own."""
-
-        scalars = ()
-
-        def start(self, model):
-            return {}
 
     with pytest.raises(CompositionError) as error:
         federation(KEPT[0], algorithm=Silent())
@@ -83,7 +78,7 @@ def seeds_of_keys(state):
 def test_a_checkpoint_holds_no_key_and_its_federation_goes_on(pipeline, tmp_path):
     first = federation(pipeline)
     first.round()
-    (seed,) = seeds_of_keys(first.pipeline_state)
+    (seed,) = seeds_of_keys(first.pipeline_states["main"])
     first.save(tmp_path / "run")
     assert seed not in (tmp_path / "run").read_bytes()
     options = {"loss": nn.functional.cross_entropy, "local": LocalSGD(lr=0.1, steps=2)}
@@ -95,9 +90,9 @@ def test_a_checkpoint_holds_no_key_and_its_federation_goes_on(pipeline, tmp_path
         **options,
     )
     again.round()
-    assert seeds_of_keys(again.pipeline_state).isdisjoint({seed})
+    assert seeds_of_keys(again.pipeline_states["main"]).isdisjoint({seed})
     first.round()
-    assert seeds_of_keys(first.pipeline_state) == {seed}
+    assert seeds_of_keys(first.pipeline_states["main"]) == {seed}
 
 
 def test_the_state_of_an_averager_holds_no_key():

@@ -62,6 +62,7 @@ class DPSGD(Trainer):
     """
 
     reports: ClassVar[tuple[str, ...]] = ()
+    fills_grad: ClassVar[bool] = False
 
     lr: float = 0.1
     clip_norm: float = 1.0
@@ -103,7 +104,7 @@ class DPSGD(Trainer):
         std = self.noise_multiplier * self.clip_norm
         with work:
             # one stream for draws and noise, which only moves on: a second call repeats neither
-            for rows in self._sampler.draws(len(x), self._steps(len(x)), generator):
+            for rows in self._sampler.draws(len(x), self.n_steps(len(x)), generator):
                 rows = rows.to(x.device)
                 sums = work.of_loss(x[rows], y[rows], loss)
                 for p, noisy in zip(weights, add_noise_to_all(sums, std, generator), strict=True):
@@ -117,7 +118,7 @@ class DPSGD(Trainer):
         from dp_accounting import GaussianDpEvent
 
         require_size(self._sampler, n_records)
-        step, steps = GaussianDpEvent(self.noise_multiplier), self._steps(n_records)
+        step, steps = GaussianDpEvent(self.noise_multiplier), self.n_steps(n_records)
         event, count = self._sampler.accounted(step, n_records, steps, self.relation)
         server, relation = Vantage.SERVER, Relation.of(self.relation)
         return (Charge(event, Unit.RECORD, server, relation, count=count, n_units=n_records),)
@@ -126,8 +127,11 @@ class DPSGD(Trainer):
     def _sampler(self) -> Sampling:
         return Poisson(size=self.batch_size) if self.sampling is None else self.sampling
 
-    def _steps(self, n: int) -> int:
-        return self.epochs * self._sampler.steps_of(n) if self.steps is None else self.steps
+    def n_steps(self, n_records: int) -> int:
+        """Return ``steps``, or what ``epochs`` over ``n_records`` come to."""
+        if self.steps is not None:
+            return self.steps
+        return self.epochs * self._sampler.steps_of(n_records)
 
     def _was_given(self, field: Field[object]) -> bool:
         return bool(getattr(self, field.name) != field.default)

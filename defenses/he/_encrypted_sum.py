@@ -31,6 +31,7 @@ class EncryptedSum(SumProtocol):
 
     stages: ClassVar[tuple[str, ...]] = ("advertise", "keys", "upload", "decrypt")
     signs: ClassVar[bool] = True
+    shares_key: ClassVar[bool] = True
     corrupt: ClassVar[float] = 0.0
 
     published: int

@@ -33,24 +33,30 @@ def rows_by_label(labels: Tensor, stream: Stream) -> Iterator[tuple[int, Tensor]
         yield label, rows[stream.permutation(len(rows))]
 
 
-def cut(rows: Tensor, n_clients: int, alpha: float, stream: Stream) -> tuple[Tensor, ...]:
-    """Cut ``rows`` (n,) into one piece a client, in proportions drawn from Dirichlet(alpha)."""
-    ends = proportions(n_clients, alpha, stream).cumsum(0)[:-1] * len(rows)
+def cut(rows: Tensor, shares: Tensor) -> tuple[Tensor, ...]:
+    """Cut ``rows`` (n,) into one piece a client, as long as its share of the whole."""
+    ends = shares.cumsum(0)[:-1] * len(rows)
     return rows.tensor_split(ends.round().long())
 
 
 def proportions(n: int, alpha: float, stream: Stream) -> Tensor:
-    """Draw from the symmetric Dirichlet(alpha): -> (n,) float64, of sum 1.
+    """Draw from the symmetric Dirichlet(alpha): -> (n,) float64, of sum 1."""
+    return uneven(torch.full((n,), alpha, dtype=torch.float64), stream)
+
+
+def uneven(alphas: Tensor, stream: Stream) -> Tensor:
+    """Draw from Dirichlet(alphas), whose mean is in proportion to ``alphas``: (n,) -> (n,).
 
     Normalised gamma variables, by G(a) = G(a + 1) U^(1/a) (Marsaglia and Tsang 2000,
     https://doi.org/10.1145/358407.358414, section 6).
     """
     from scipy.special import gammainccinv
 
-    boosted = torch.from_numpy(gammainccinv(alpha + 1, stream.uniform((n,)).numpy()))
+    n, least = len(alphas), float(alphas.min())
+    boosted = torch.from_numpy(gammainccinv(alphas.numpy() + 1, stream.uniform((n,)).numpy()))
     # in logarithms and less the largest: at alpha = .001 every G(a) itself underflows to zero
-    weight = alpha * boosted.log() + stream.uniform((n,)).log()
-    return ((weight - weight.max()) / alpha).softmax(0)
+    weight = least * boosted.log() + stream.uniform((n,)).log() * (least / alphas)
+    return ((weight - weight.max()) / least).softmax(0)
 
 
 def finish(parts: Iterable[Tensor], labels: Tensor, min_size: int = 1) -> tuple[Tensor, ...]:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from privfl.core import require_positive
 from privfl.crypto import Stream
-from privfl.data._deal import Source, check_labels, cut, finish, rows_by_label
+from privfl.data._deal import Source, check_labels, cut, finish, proportions, rows_by_label
 
 
 def dirichlet(
@@ -48,5 +48,8 @@ def dirichlet(
     check_labels(labels, n_clients, min_size)
     require_positive("alpha", alpha)
     stream = Stream.of(generator)
-    pieces = [cut(rows, n_clients, alpha, stream) for _, rows in rows_by_label(labels, stream)]
+    pieces = [
+        cut(rows, proportions(n_clients, alpha, stream))
+        for _, rows in rows_by_label(labels, stream)
+    ]
     return finish((torch.cat(piece) for piece in zip(*pieces, strict=True)), labels, min_size)

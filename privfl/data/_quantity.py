@@ -4,7 +4,7 @@ from torch import Tensor
 
 from privfl.core import require_positive
 from privfl.crypto import Stream
-from privfl.data._deal import Source, check_labels, cut, finish
+from privfl.data._deal import Source, check_labels, cut, finish, proportions
 
 
 def quantity(
@@ -48,4 +48,4 @@ def quantity(
     require_positive("alpha", alpha)
     stream = Stream.of(generator)
     order = stream.permutation(len(labels))
-    return finish(cut(order, n_clients, alpha, stream), labels, min_size)
+    return finish(cut(order, proportions(n_clients, alpha, stream)), labels, min_size)

@@ -1,7 +1,7 @@
 """Plain local training."""
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -59,13 +59,19 @@ class LocalSGD(Trainer):
     def batches(self, n: int, generator: torch.Generator) -> list[Tensor]:
         """Cut shuffled epochs into batches, as many as are asked for."""
         batches: list[Tensor] = []
-        while len(batches) < self._wanted(n):
+        while len(batches) < self.n_steps(n):
             batches += torch.randperm(n, generator=generator).split(self.batch_size)
-        return batches[: self._wanted(n)]
+        return batches[: self.n_steps(n)]
 
-    def _wanted(self, n: int) -> int:
-        """Count the steps on ``n`` examples."""
-        return self.steps if self.steps is not None else self.epochs * -(-n // self.batch_size)
+    def n_steps(self, n_records: int) -> int:
+        """Return ``steps``, or what ``epochs`` over ``n_records`` come to."""
+        if self.steps is not None:
+            return self.steps
+        return self.epochs * -(-n_records // self.batch_size)
+
+    def partly(self, share: float, n_records: int) -> Self:
+        """Take that share of the steps, and at least one."""
+        return replace(self, steps=max(1, int(share * self.n_steps(n_records))))
 
 
 def require_training(model: nn.Module) -> None:

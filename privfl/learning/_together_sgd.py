@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,8 @@ class TogetherSGD(LocalSGD):
     >>> TogetherSGD(lr=0.1, steps=6).steps
     6
     """
+
+    fills_grad: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Refuse what would make the clients' steps differ in shape."""

@@ -71,6 +71,11 @@ class Grouped(SumProtocol):
         return self.inner.signs
 
     @property
+    def shares_key(self) -> bool:
+        """Whether the inner protocol does."""
+        return self.inner.shares_key
+
+    @property
     def stages(self) -> tuple[str, ...]:
         """The draw (two exchanges), then the inner stages."""
         return ("draw", *self.inner.stages)

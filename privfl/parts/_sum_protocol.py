@@ -68,6 +68,11 @@ class SumProtocol(Part):
         return False
 
     @property
+    def shares_key(self) -> bool:
+        """Whether all clients hold one key, so that any of them could open another's letter."""
+        return False
+
+    @property
     def corrupt(self) -> float:
         """The fraction of the clients that may work with the server, as declared."""
         return 0.1

@@ -1,6 +1,6 @@
 """What a way of sampling answers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from torch import Tensor
@@ -19,10 +19,13 @@ class Sampling:
         size_varies: whether the size of a sample is left to chance.
         independent: whether each step's sample is drawn by itself, so that a step that was not
             taken can be taken later; else a pass over all units is one draw.
+        by_loss: whether what is drawn are candidates, among which the losses choose
+            (`PowerOfChoice.chosen`).
     """
 
     size_varies: ClassVar[bool] = False
     independent: ClassVar[bool] = True
+    by_loss: ClassVar[bool] = False
 
     @property
     def hides_n(self) -> bool:
@@ -35,6 +38,11 @@ class Sampling:
         ``k`` may be 0 where sizes vary: an empty sample is a step too.
         """
         raise NotImplementedError
+
+    def chosen(self, candidates: Tensor, losses: Sequence[float]) -> Tensor:
+        """Return whom of the candidates (k,) their losses choose: all, unless ``by_loss``."""
+        del losses
+        return candidates
 
     def expected(self, n: int) -> float:
         """Return the public number by which a sum over a sample is divided (rule R3)."""

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from privfl.crypto import Stream
-from privfl.data import dirichlet, iid, quantity, shards
-from privfl.data._deal import proportions
+from privfl.data import dirichlet, iid, quantity, shards, site_skew
+from privfl.data._deal import proportions, uneven
 
 ALPHAS = st.sampled_from([1e-300, 1e-3, 0.1, 0.5, 1.0, 100.0, 1e300])
 
@@ -45,6 +45,25 @@ def test_a_skew_is_a_partition_that_leaves_nobody_below_min_size(skew, case, alp
     assert_partition(parts, labels, n_clients, least)
 
 
+@given(labelled(), ALPHAS, st.integers(1, 3), st.integers(0, 99))
+def test_sites_are_a_partition_that_leaves_nobody_below_min_size(case, alpha, least, seed):
+    labels, n_sites = case
+    assume(n_sites * least <= len(labels))
+    sizes = [3.0**k for k in range(n_sites)]
+    parts = site_skew(labels, sizes, alpha=alpha, min_size=least, generator=seed)
+    assert_partition(parts, labels, n_sites, least)
+
+
+@given(labelled(), st.sampled_from([1, 2, 4, 8]), ALPHAS, st.integers(0, 99))
+def test_sites_of_one_size_are_dealt_as_by_label_skew(case, n_sites, alpha, seed):
+    """Powers of two, whose shares are exact: another rounding may move an example."""
+    labels, _ = case
+    assume(n_sites <= len(labels))
+    sites = site_skew(labels, [1.0] * n_sites, alpha=alpha, generator=seed)
+    plain = dirichlet(labels, n_sites, alpha=alpha, generator=seed)
+    assert all(torch.equal(a, b) for a, b in zip(sites, plain, strict=True))
+
+
 @given(labelled(), st.integers(1, 4), st.integers(0, 99))
 def test_shards_are_a_partition_into_exactly_k_labels(case, k, seed):
     labels, n_clients = case
@@ -70,6 +89,7 @@ CASES = {
     "dirichlet": lambda labels, source: dirichlet(labels, 5, alpha=0.5, generator=source),
     "quantity": lambda labels, source: quantity(labels, 5, alpha=0.5, generator=source),
     "shards": lambda labels, source: shards(labels, 5, labels_per_client=1, generator=source),
+    "sites": lambda labels, source: site_skew(labels, (3, 1, 1, 2, 3), alpha=1, generator=source),
 }
 
 
@@ -145,6 +165,62 @@ def test_one_share_of_a_dirichlet_is_a_beta(alpha):
     stream = Stream.replay(0)
     drawn = np.array([proportions(4, alpha, stream)[0].item() for _ in range(2000)])
     assert stats.kstest(drawn, stats.beta(alpha, 3 * alpha).cdf).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("scale", [0.05, 1.0, 20.0])
+def test_each_share_of_an_uneven_dirichlet_is_a_beta(scale):
+    """Share k of Dirichlet(a) is Beta(a_k, sum a - a_k). False alarm: 3e-4, seed fixed."""
+    alphas, stream = scale * torch.tensor([4.0, 1.0, 2.0], dtype=torch.float64), Stream.replay(1)
+    drawn = torch.stack([uneven(alphas, stream) for _ in range(2000)]).numpy()
+    for k, a in enumerate(alphas.tolist()):
+        assert stats.kstest(drawn[:, k], stats.beta(a, 7 * scale - a).cdf).pvalue > 1e-4
+
+
+def test_a_large_alpha_leaves_sites_of_the_given_sizes_with_one_mixture():
+    labels = torch.arange(10).repeat(60)
+    parts = site_skew(labels, (3, 2, 1), alpha=1e9, generator=0)
+    found = [labels[part].bincount().tolist() for part in parts]
+    assert found == [[30] * 10, [20] * 10, [10] * 10]
+
+
+def test_a_small_alpha_gives_each_label_to_one_site_and_more_of_them_to_a_large_one():
+    """40 labels for a site of weight 3/4: 30 +- 2.7 on average, 16 to 40 with odds of 1e-6."""
+    labels = torch.arange(40).repeat(50)
+    parts = site_skew(labels, (3, 1), alpha=1e-6, generator=0)
+    large, small = (set(labels[part].tolist()) for part in parts)
+    assert large.isdisjoint(small)
+    assert 16 <= len(large) < 40
+
+
+def test_a_site_holds_its_share_on_average():
+    """Mean over 400 seeds of shares of deviation below 1/2: 5 standard errors, 6e-7 a site."""
+    labels, sizes = torch.arange(4).repeat(100), (5.0, 3.0, 2.0)
+    held = torch.tensor(
+        [
+            [len(part) / 400 for part in site_skew(labels, sizes, alpha=0.5, generator=seed)]
+            for seed in range(400)
+        ]
+    )
+    error = 5 * held.std(dim=0) / 400**0.5
+    assert ((held.mean(dim=0) - torch.tensor([0.5, 0.3, 0.2])).abs() < error).all()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        ((1, 0), r"sizes\[1\] must be positive. Found 0"),
+        ((float("nan"), 1), r"sizes\[0\] must be positive. Found nan"),
+        ((), "n_clients must be a whole number of at least 1. Found 0"),
+    ],
+)
+def test_sites_must_have_a_size(sizes, said):
+    with pytest.raises(ValueError, match=said):
+        site_skew(torch.arange(4), sizes, alpha=1.0)
+
+
+def test_sites_need_a_positive_alpha():
+    with pytest.raises(ValueError, match="alpha must be positive"):
+        site_skew(torch.arange(4), (1, 2), alpha=0)
 
 
 @pytest.mark.parametrize("alpha", [0, -1.0, float("nan"), float("inf"), "a"])

@@ -19,7 +19,7 @@ RINGS = [
     ["pipeline+averager+calibration+explain", "defenses", "attacks"],
     ["ledger"],
     ["learning"],
-    ["federation+datasets+exchange+updates+history+checkpoint"],
+    ["federation+composition+datasets+exchange+updates+history+checkpoint+clock"],
     ["front door"],
     ["reading"],
     ["evaluate", "flower", "testing"],
