@@ -7,7 +7,7 @@ TOLD := setup.cfg pyproject.toml constraints.txt
 # The work is split over processes; threads on top of them slow it down.
 export OMP_NUM_THREADS := 1
 
-.PHONY: demo test lint bench bench-he hero flower flower-simulation flower-faults
+.PHONY: demo test lint bench bench-he hero flower flower-simulation flower-faults yolo
 
 demo: .venv/privfl
 	$(BIN)/privfl duel --minutes 3
@@ -36,6 +36,10 @@ flower-simulation: .venv/privfl-simulation
 
 flower-faults: .venv/privfl-flower
 	$(BIN)/python tests/flower/loopback_faults.py
+
+# Four clients train a detector of Ultralytics, plainly and hardened, in one to two minutes.
+yolo: .venv/privfl-yolo
+	$(BIN)/python examples/yolo_client/run.py
 
 hero: .venv/privfl
 	$(BIN)/privfl duel --hero docs/hero.png

@@ -190,7 +190,8 @@ def _bound(setting: Setting) -> str:
     contract, plan = setting.contract, setting.plan
     if contract.clip_norm == math.inf:
         return "nobody bounds an update"
-    who = {"client": "a promise of each client", "opener": "enforced by the server"}
+    server = "enforced by the server"
+    who = {"client": "a promise of each client", "opener": server, "both": server}
     return f"update norm at most {plan.clip_norm:g}: {who[contract.enforced_by]}"
 
 

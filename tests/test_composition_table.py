@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from parts_for_tests import MaskedSum, PowerSGD, Shares, TopK
+from parts_for_tests import MaskedSum, PowerSGD, Shares
 from privfl import CompositionError, Layout, Pipeline, PlanError
-from privfl.compression import Quantize
+from privfl.compression import Quantize, RandomK, Rotate, TopK
 from privfl.core import Cohort
 from privfl.defenses.dp import CentralGaussianNoise, Clip, LocalGaussianNoise
 from privfl.defenses.he import BFV, CKKS
@@ -26,6 +26,7 @@ KRUM, TRIMMED, NNM_ = (
     NNM(TrimmedMean(n_byzantine=1)),
 )
 GROUPS = Grouped(SUM, size=2)
+RANDOM, ROTATE = RandomK(2), Rotate()
 SECAGG, KRUM_OF_THREE = SecAgg(), Krum(n_byzantine=0)
 APPROXIMATE, EXACT = CKKS(), BFV()
 RELEASED, HANDED = CKKS(bits=12, published=10), BFV(published=True)
@@ -58,6 +59,37 @@ BUILDS = [
     # private top-k
     (TOP, KRUM),
     (TOP, TRIMMED),
+    (TOP, CLIP, LOCAL),
+    (TOP, CLIP, RANDOM, Mean(), CENTRAL),
+    (ROTATE, TOP, CLIP),
+    # public supports and rotations
+    (RANDOM,),
+    (RANDOM, CLIP, Mean(), CENTRAL),
+    (CLIP, RANDOM, Mean(), CENTRAL),
+    (CLIP, RANDOM, LOCAL),
+    (CLIP, LOCAL, RANDOM),
+    (CLIP, RANDOM, LOCAL, SECAGG),
+    (CLIP, RANDOM, SHARE, SUM),
+    (CLIP, RANDOM, Quantize(8), SECAGG),
+    (CLIP, RANDOM, APPROXIMATE),
+    (CLIP, RANDOM, EXACT),
+    (CLIP, RANDOM, HANDED),
+    (CLIP, RANDOM, Grouped(SECAGG, size=3), TRIMMED),
+    (CLIP, RANDOM, KRUM),
+    (CLIP, RANDOM, TRIMMED, CENTRAL),
+    (CLIP, RANDOM, NNM_),
+    (CLIP, RANDOM, Plain(), CLIP, Mean(), CENTRAL),
+    (Weigh(5), CLIP, RANDOM, SECAGG),
+    (CLIP, Weigh(5, total=9), RANDOM, Mean(), CENTRAL),
+    (ROTATE, CLIP, SECAGG),
+    (CLIP, ROTATE, RANDOM, SECAGG),
+    (CLIP, ROTATE, Mean(), CENTRAL),
+    (CLIP, ROTATE, LOCAL),
+    (CLIP, LOCAL, ROTATE),
+    (CLIP, ROTATE, APPROXIMATE),
+    (CLIP, ROTATE, EXACT),
+    (CLIP, ROTATE, KRUM),
+    (CLIP, ROTATE, TRIMMED),
     # groups
     (GROUPS, KRUM),
     (GROUPS, TRIMMED),
@@ -115,6 +147,14 @@ REFUSED = [
     ((TOP, GROUPS), "R32", (TOP, SUM), "RandomK"),
     ((SECAGG,), "R6", ("no clip norm", SECAGG), "Put Clip"),
     ((TOP, CLIP, SECAGG), "R32", (TOP, SECAGG), "RandomK"),
+    ((TOP, CLIP, RANDOM, SECAGG), "R32", (TOP, SECAGG), "RandomK"),
+    ((TOP, CLIP, Grouped(SECAGG, size=3)), "R32", (TOP, SECAGG), "RandomK"),
+    ((CLIP, Quantize(8), RANDOM), "R4", (Quantize(8), RANDOM), "before the rounding"),
+    ((CLIP, Quantize(8), ROTATE), "R4", (Quantize(8), ROTATE), "before the rounding"),
+    ((CLIP, Plain(), RANDOM), "R33", (RANDOM, Plain()), "before the protocol"),
+    ((Plain(), ROTATE), "R33", (ROTATE, Plain()), "before the protocol"),
+    ((CLIP, RANDOM, SECAGG, KRUM), "R8", (SECAGG, KRUM), "Grouped"),
+    ((CLIP, RANDOM, SECAGG, Mean(), CENTRAL), "R31", (SECAGG, CENTRAL), "exact_sum_to_server"),
     ((CLIP, SECAGG, KRUM), "R8", (SECAGG, KRUM), "Grouped"),
     ((CLIP, SECAGG, TRIMMED), "R8", (SECAGG, TRIMMED), "Grouped"),
     ((CLIP, SECAGG, NNM_), "R8", (SECAGG, NNM_), "Grouped"),

@@ -55,6 +55,8 @@ class Clip(Wrapper):
         del public
         if contract.rows == "group":
             return given
+        if contract.where == "rows" and contract.clip_norm < self.clip_norm:
+            return given  # the clients' bound is the one that holds, as `check` says
         norm = min(self.clip_norm, given.clip_norm)
         shares = [scalar.share for scalar in contract.scalars]
         return given.but(
@@ -126,7 +128,8 @@ def bounded(part: Wrapper, clip_norm: float, given: Contract) -> Contract:
         return given
     if given.clip_norm < clip_norm:  # the other clip's bound is the one that holds
         return given
-    who = "client" if given.where == "client" else "opener"
+    by_clients = given.enforced_by == "client"  # an adaptive one may be the tighter one in a round
+    who = "client" if given.where == "client" else "both" if by_clients else "opener"
     return given.but(part, clip_norm=clip_norm, enforced_by=who)
 
 

@@ -35,8 +35,17 @@ class Quantize(Wrapper):
     (https://arxiv.org/abs/2102.06387, definition 5 and proposition 22), which the plan carries on
     (rule R4). Behind local noise, which no bound holds, it is drawn once.
 
+    QSGD (Alistarh et al. 2017, https://arxiv.org/abs/1610.02132, section 3.1) rounds to the same
+    grid of ``s = 2**(bits - 1) - 1`` levels, with each update's own norm as its scale; a sum needs
+    one grid for everybody, so here the clip norm ``C`` is the scale. An update of norm ``C`` is
+    rounded as there, a shorter one more coarsely: a coordinate that lies the share ``f`` of a step
+    above its grid point has variance ``f (1 - f) step^2``, at most ``step^2 / 4`` and at most
+    ``|x_j| step``, so that lemma 3.1 holds with ``C`` where it has the norm of ``x``.
+
     Guarantees:
         - Each coordinate is moved by less than one step.
+        - A drawing has ``E Q(x) = x`` and ``E |Q(x) - x|^2 <= min(d / 4 s^2, sqrt(d) / s) C^2``.
+          Only updates close to the bound are ever drawn again, which takes out the longest.
         - The norm of the integers times the step is at most the planned bound.
         - Without noise in front of it, no integer passes ``2**(bits - 1) - 1``.
 

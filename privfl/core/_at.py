@@ -19,6 +19,7 @@ class At:
         cohort, plan, contract: who takes part, and the two folds in front of the part.
         round, pass_index: counted from 0.
         session: hash of pipeline, cohort, round and a fresh nonce: no two sums share one.
+        occasion: the same for all sums of a round.
         model: hash of the weights that were broadcast, empty where the caller names none.
         public: what everybody knows of this part's past.
         state: what only the one who runs it remembers.
@@ -33,6 +34,7 @@ class At:
     round: int
     pass_index: int
     session: bytes
+    occasion: bytes = b""
     model: bytes = b""
     public: State = None
     state: State = field(default=None, repr=False)
@@ -41,6 +43,6 @@ class At:
     registry: Registry | None = field(default=None, repr=False)
 
     def shared(self, label: str) -> Stream:
-        """Return randomness that every party of the session draws alike (signs, supports)."""
-        material = self.session + f"shared/{label}/{self.pass_index}".encode()
+        """Return randomness that every party of the round draws alike (signs, supports)."""
+        material = (self.occasion or self.session) + f"shared/{label}/{self.pass_index}".encode()
         return Stream(hashlib.sha256(material).digest())

@@ -20,7 +20,8 @@ class Contract:
         form: ``real`` numbers, ``integer`` modulo a ring, or ``ciphertext``.
         scalars: what rides in the tail of the vector.
         clip_norm: the L2 bound of an update's body; infinite where nobody clips.
-        enforced_by: who makes the bound hold: ``nobody``, ``client`` (a promise), ``opener``.
+        enforced_by: who makes the bound hold: ``nobody``, ``client`` (a promise), ``opener``, or
+            ``both``, where a clip of the opener is tighter than the clients' own may be.
         weighting: ``uniform``; by private ``examples``; by these over a ``public_total``.
         noise: ``none``, ``local``, ``central`` or ``shares`` (rule R31).
         sees: what the opener sees: ``each`` update, a ``group``'s sum, the ``sum``.
@@ -35,7 +36,7 @@ class Contract:
     form: Literal["real", "integer", "ciphertext"] = "real"
     scalars: tuple[Scalar, ...] = ()
     clip_norm: float = math.inf
-    enforced_by: Literal["nobody", "client", "opener"] = "nobody"
+    enforced_by: Literal["nobody", "client", "opener", "both"] = "nobody"
     weighting: Literal["uniform", "examples", "public_total"] = "uniform"
     noise: Literal["none", "local", "central", "shares"] = "none"
     sees: Literal["each", "group", "sum"] = "each"

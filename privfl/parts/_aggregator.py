@@ -197,12 +197,14 @@ class Aggregator(Part):
         """Bound what this rule gets of one client: a summand, or a row, which is a mean again.
 
         A client weighs its update and then clips it; a server clips the means, and the weight
-        comes back with the sum.
+        comes back with the sum. Where both clip, either bound may be the one that holds.
         """
-        by_server = contract.enforced_by == "opener"
-        if self.linear:
-            return given.clip_norm * (given.largest_weight if by_server else 1.0)
-        return given.clip_norm / (1.0 if by_server else min(given.least_weight, 1.0))
+        clients_clip = contract.enforced_by in ("client", "both")
+        server_clips = contract.enforced_by in ("opener", "both")
+        if not self.linear:
+            return given.clip_norm / (min(given.least_weight, 1.0) if clients_clip else 1.0)
+        factors = [1.0] * clients_clip + [given.largest_weight] * server_clips
+        return given.clip_norm * max(factors, default=1.0)
 
 
 def require_weights(weights: Tensor, n: int) -> None:

@@ -47,6 +47,16 @@ class Wrapper(Part):
         del at
         return rows
 
+    def undone(self, given: Plan, here: Plan) -> Plan:
+        """Return the plan behind `undo`, which may lengthen what one client moves (rule R4).
+
+        Args:
+            given: of the sums as they come to `undo`.
+            here: in front of `apply`.
+        """
+        del here
+        return given
+
     def initial(self, plan: Plan) -> State:
         """Return the public state before the first round."""
         del plan

@@ -92,6 +92,12 @@ class Opening:
         """A hash that no two sums share."""
         return hashlib.sha256(encode(self.to_state())).digest()
 
+    @property
+    def occasion(self) -> bytes:
+        """A hash that no two rounds share, and all passes of one do."""
+        first = replace(self, present=self.cohort.members, pass_index=0, public={})
+        return hashlib.sha256(b"occasion" + encode(first.to_state())).digest()
+
     def to_state(self) -> State:
         """Return the opening as a value that can be written as bytes."""
         return (

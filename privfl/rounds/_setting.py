@@ -58,10 +58,17 @@ class Setting:
         plans = [plan]
         for k, part in enumerate(self.line.lowered):
             after = part.plan(plans[-1], contracts[k], opening.public.get(k))
-            if k == self.line.protocol_at:  # what is opened is undone: it has its first sizes again
-                after = after.but(body=plan.body, statistics=plan.statistics, dim=plan.dim)
+            if k == self.line.protocol_at:
+                after = self._undone(after, plans)
             plans.append(after)
         return tuple(plans)
+
+    def _undone(self, plan: Plan, plans: list[Plan]) -> Plan:
+        """Undo the client half in reverse; what is opened then has its first sizes again."""
+        for part, here in reversed(list(zip(self.line.client_half, plans, strict=False))):
+            plan = part.undone(plan, here)
+        first = plans[0]
+        return plan.but(body=first.body, statistics=first.statistics, dim=first.dim)
 
     @cached_property
     def plan(self) -> Plan:
@@ -91,6 +98,11 @@ class Setting:
         """The hash that no two sums share."""
         return self.opening.session
 
+    @cached_property
+    def occasion(self) -> bytes:
+        """The hash that all sums of the round share."""
+        return self.opening.occasion
+
     def at(
         self,
         k: int,
@@ -105,8 +117,10 @@ class Setting:
             plan=self.plans[k],
             contract=self.contracts[k],
             round=self.opening.round,
-            pass_index=self.opening.pass_index,
+            # what stands in front of several passes runs in the first, and is undone in the last
+            pass_index=0 if k < (self.line.multipass_at or 0) else self.opening.pass_index,
             session=self.session,
+            occasion=self.occasion,
             model=self.opening.model,
             public=self.opening.public.get(k),
             state=state,

@@ -7,10 +7,11 @@ import torch
 
 from parts_for_tests import FixedPoint, MaskedSum
 from privfl import CompositionError, Pipeline
-from privfl.core import Scalar
-from privfl.defenses.dp import CentralGaussianNoise, Clip, LocalGaussianNoise
+from privfl.core import Cohort, Relation, Scalar
+from privfl.defenses.dp import AdaptiveClip, CentralGaussianNoise, Clip, LocalGaussianNoise
 from privfl.defenses.robust import TrimmedMean
 from privfl.parts import Grouped, Mean, Plain
+from privfl.rounds import Opening, Setting
 from rounds_for_tests import whole_numbers
 
 UPDATES = torch.tensor([[3.0, 4.0], [0.3, 0.4], [0.0, 0.0]])
@@ -45,8 +46,8 @@ def test_a_server_that_opens_group_sums_bounds_no_client():
     ("parts", "norm", "who"),
     [
         ((Clip(0.5), Plain(), Clip(1.0)), 0.5, "client"),
-        ((Clip(1.0), Plain(), Clip(0.5)), 0.5, "opener"),
-        ((Clip(1.0), Plain(), Clip(1.0)), 1.0, "opener"),
+        ((Clip(1.0), Plain(), Clip(0.5)), 0.5, "both"),
+        ((Clip(1.0), Plain(), Clip(1.0)), 1.0, "both"),
         ((Clip(1.0), Clip(0.5)), 0.5, "client"),
         ((Clip(0.5), Clip(1.0)), 0.5, "client"),
     ],
@@ -64,6 +65,17 @@ def test_of_two_clips_the_smaller_bound_holds_and_is_whose_it_is(parts, norm, wh
 )
 def test_under_a_sum_a_clip_stays_a_promise(parts):
     assert Pipeline(*parts).contract.enforced_by == "client"
+
+
+def test_where_both_clip_the_plan_bounds_what_either_lets_through():
+    """Clients weigh before they clip and the server behind it, so each may be the tighter one."""
+    weights = Cohort((0, 1), (0.5, 0.5))
+    shield = Pipeline(AdaptiveClip(1.0), Plain(), Clip(5.0), Mean())
+    release = shield.aggregate(torch.tensor([[100.0], [0.0]]), cohort=weights)
+    plan = Setting(shield, Opening.fresh(shield, weights, 1)).plan
+    planned = plan.sensitivity[Relation.ZERO_OUT]
+    assert abs(float(release.update)) <= planned + 1e-6
+    assert planned == pytest.approx(1.0, rel=0.2)  # the bit that rides along adds its share
 
 
 def test_a_client_that_sends_nan_sends_zero():

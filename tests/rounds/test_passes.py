@@ -14,6 +14,7 @@ from parts_for_tests import (
     TopK,
 )
 from privfl import CompositionError, Pipeline
+from privfl.compression import Rotate
 from privfl.core import ProtocolAbort, decode
 from privfl.defenses.dp import Clip
 from privfl.defenses.robust import Krum
@@ -43,6 +44,14 @@ def low_rank(n=6, rank=2):
 def test_a_mean_of_low_rank_is_found_in_two_passes(line):
     updates = low_rank()
     assert torch.allclose(run(line, updates).update, updates.mean(dim=0), rtol=0, atol=1e-6)
+
+
+def test_what_is_drawn_alike_in_front_of_two_passes_is_drawn_once():
+    """Signs of the first pass are undone after the second: other signs there would be noise."""
+    updates = torch.randn(3, 16, generator=torch.Generator().manual_seed(2))
+    whole_rank = PowerSGD(4, 4)
+    for line in (Pipeline(whole_rank), Pipeline(Rotate(), whole_rank)):
+        assert torch.allclose(line.aggregate(updates).update, updates.mean(dim=0), atol=1e-5)
 
 
 @pytest.mark.parametrize("line", LINES, ids=repr)
