@@ -76,6 +76,10 @@ class HeteroFL(ReportsLoss[State], OneModel):
         """Refuse positions that depend on data, statistics of widths, and labels under a claim."""
         del sampling
         refuse_private_support(self, line)
+        if line.contract.weighting != "uniform":
+            weigh = line.contract.author("weighting")
+            reason = f"{type(self).__name__} divides by public counts of owners, {weigh!r} by others"
+            refuse("R2", (self, weigh), reason, "Drop it")
         if layout.statistics_dim:
             reason = f"{type(self).__name__} cannot average running statistics of different widths"
             fix = "Build the network with static_batch_norm(…)"
