@@ -8,6 +8,7 @@ from torch import Tensor
 from privfl.core import Party, require
 from privfl.parts import Data
 
+RESERVED = ("nobody", "pool")  # who stands in for an empty cohort, and for everybody
 Dataset = Data | torch.utils.data.Dataset[tuple[Tensor, Tensor]]
 
 
@@ -20,6 +21,8 @@ def by_client(datasets: Mapping[Party, Dataset] | Sequence[Dataset]) -> dict[Par
     if not isinstance(datasets, Mapping):
         datasets = dict(enumerate(datasets))
     require(len(datasets) > 0, "datasets must hold at least one client's data", "none")
+    taken = [who for who in datasets if who in RESERVED]
+    require(not taken, f"No client is called one of {RESERVED}", taken)
     return {who: _pair(who, dataset) for who, dataset in datasets.items()}
 
 

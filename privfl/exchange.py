@@ -34,6 +34,7 @@ class Exchange:
         number: the round, counted from 0.
         releases: what was published, in order.
         traffic: bytes up and down, by party.
+        counted: the clients whose data is in some release.
         clock: in simulated time.
     """
 
@@ -54,6 +55,7 @@ class Exchange:
         self.releases: list[Release] = []
         self.traffic: dict[Party, tuple[int, int]] = defaultdict(lambda: (0, 0))
         self.clock, self.shares = Clock(federation.clock), dict[Party, float]()
+        self.counted = set[Party]()
 
     def trained_by(
         self, trainer: Trainer, *, loss: Loss | None = None, data: Data | None = None
@@ -62,7 +64,7 @@ class Exchange:
 
         def run(client: Party, model: nn.Module, generator: Stream) -> Trained:
             examples = self.data_of(client) if data is None else data
-            n, share = len(examples[1]), self.shares.get(client, 1.0)
+            n, share = len(examples[1]), self._share(client)
             worker = trainer if share == 1 else trainer.partly(share, n)
             self.clock.work(client, worker.n_steps(n) / self.fleet.device(client).speed)
             return worker.train(model, examples, self.loss if loss is None else loss, generator)
@@ -71,6 +73,8 @@ class Exchange:
 
     def trained(self, client: Party, train: Train, model: State) -> State:
         """Let a client train from ``model`` by itself: nothing leaves it, nothing is charged."""
+        if not self._share(client):
+            return model
         stream = self.stream.child(f"alone/{client}/{len(self.releases)}")
         return weights_of(train(client, fresh_worker(self.federation, model), stream).model)
 
@@ -104,10 +108,10 @@ class Exchange:
         """Let ``members`` train and return the aggregate of their updates."""
         federation, pipeline = self.federation, pipeline or self.pipeline
         state, stream = federation.pipeline_states.get(key), self._next_stream()
-        lost = self._lost(members, pipeline, stream)
-        if not pipeline.contract.claims_privacy and len(lost) == len(members):
-            members, lost = (), {}  # nobody is left to wait for
-        cohort = self._cohort(members, weights, owners)
+        asked, lost = members, self._lost(members, pipeline)
+        if len(lost) == len(members) and pipeline.contract.sees == "each":
+            members = ()  # nobody is left to wait for: a release of nothing
+        cohort = self._cohort(members, weights, owners, asked)
         declared = self._declared(train, pipeline, scalars)
         start = self.layout.flatten(model)
         opening = Opening.fresh(
@@ -122,22 +126,23 @@ class Exchange:
             public=public_of(state),
         )
         if made_of is None or made_of:
-            self._charge(opening, pipeline, members if made_of is None else made_of)
-        begins = self.clock.meet(members)
+            self._charge(opening, pipeline, asked if made_of is None else made_of)
+        begins = self.clock.meet(asked)
         updates = self._updates(members, train, pipeline, declared, model, bases or {}, stream)
         release = pipeline.run(
             opening,
             federation.adversary.corrupted(updates, cohort.members),
             state=state,
-            drop={who: stage for who, stage in self.drop.items() if who in members} | lost,
+            drop={who: at for who, at in {**self.drop, **lost}.items() if who in members},
             generator=stream.child("noise"),
             rogues=federation.adversary.rogues(pipeline, cohort.members),
         )
         federation.pipeline_states[key] = release.state
         survivors = tuple(who for who in release.survivors if who not in NOBODY)
         release = replace(on_device_of(release, start), survivors=survivors)
-        over = self._over(members, lost, begins) if ends is None else ends
-        self._note(release, members, over)
+        over = self._over(asked, lost, begins) if ends is None else ends
+        self._note(release, asked, over)
+        self.counted |= set(survivors if made_of is None else made_of)
         if self.reserved:
             self.reserved[-1].bind(update=release.digest)
         return release
@@ -145,7 +150,7 @@ class Exchange:
     @property
     def sums(self) -> Sums:
         """What all exchanges of the round come to."""
-        return Sums.of(self.releases, self.traffic, self.clock.now)
+        return Sums.of(self.releases, self.counted, self.traffic, self.clock.now)
 
     def moved(self, model: State, release: Release) -> State:
         """Return ``model`` plus the release, running statistics included."""
@@ -201,20 +206,20 @@ class Exchange:
         k = len(self.releases)
         return self.stream.child(f"exchange/{k}") if k else self.stream
 
-    def _lost(
-        self, members: Sequence[Party], pipeline: Pipeline, stream: Stream
-    ) -> dict[Party, str]:
-        """Draw what each machine gets done: -> whom nobody waits for, and from which stage."""
-        if not self.federation.has_fleet:
-            return {}
-        self.shares = {
-            who: self.fleet.share(who, self.steps_of(who), stream.child(f"machine/{who}"))
-            for who in members
-            if who in self.federation.datasets
-        }
-        partly = self.federation.algorithm.keeps_partial_work
-        stage = pipeline.protocol.uploads_in
-        return {who: stage for who, s in self.shares.items() if s == 0 or (s < 1 and not partly)}
+    def _lost(self, members: Sequence[Party], pipeline: Pipeline) -> dict[Party, str]:
+        """Return whom nobody waits for, and from which stage."""
+        partly, stage = self.federation.algorithm.keeps_partial_work, pipeline.protocol.uploads_in
+        shares = {who: self._share(who) for who in members}
+        return {who: stage for who, s in shares.items() if s == 0 or (s < 1 and not partly)}
+
+    def _share(self, who: Party) -> float:
+        """Draw, once a round, what part of its work a client's machine gets done."""
+        if not self.federation.has_fleet or who not in self.federation.datasets:
+            return 1.0
+        if who not in self.shares:
+            chance = self.stream.child(f"machine/{who}")
+            self.shares[who] = self.fleet.share(who, self.steps_of(who), chance)
+        return self.shares[who]
 
     def _note(self, release: Release, members: Sequence[Party], over: float) -> None:
         """Write down a release, its bytes and when it was over."""
@@ -233,10 +238,14 @@ class Exchange:
         return max(done, default=begins)
 
     def _cohort(
-        self, members: Sequence[Party], weights: Sequence[float] | None, owners: Tensor | None
+        self,
+        members: Sequence[Party],
+        weights: Sequence[float] | None,
+        owners: Tensor | None,
+        asked: Sequence[Party],
     ) -> Cohort:
-        if not members:
-            return Cohort(NOBODY, expected=self.federation.expected)
+        if not members:  # a claim divides by the public number all the same (rule R3)
+            return Cohort(NOBODY, expected=self.federation.expected or float(len(asked)) or None)
         public = None if weights is None else tuple(weights)
         expected = self.federation.expected if weights is None and owners is None else None
         return Cohort(tuple(members), public, owners, expected)

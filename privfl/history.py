@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -25,20 +25,24 @@ class Sums:
     """Sum up the releases of one round: means over those who are counted, bytes by party."""
 
     scalars: Mapping[str, float]
-    survivors: frozenset[Party]
+    survivors: int
     bytes_up: int
     bytes_down: int
     clock: float
 
     @classmethod
     def of(
-        cls, releases: Sequence[Release], traffic: Mapping[Party, tuple[int, int]], clock: float
+        cls,
+        releases: Sequence[Release],
+        counted: Collection[Party],
+        traffic: Mapping[Party, tuple[int, int]],
+        clock: float,
     ) -> "Sums":
         """Add up."""
         names = dict.fromkeys(name for release in releases for name in release.scalars)
         return cls(
             scalars={name: _mean(name, releases) for name in names},
-            survivors=frozenset(who for release in releases for who in release.survivors),
+            survivors=len(counted),
             bytes_up=max((up for up, _ in traffic.values()), default=0),
             bytes_down=max((down for _, down in traffic.values()), default=0),
             clock=clock,
@@ -121,7 +125,7 @@ class History:
         record = Record(
             round=len(self.records),
             loss=sums.scalars.get("loss"),
-            survivors=len(sums.survivors),
+            survivors=sums.survivors,
             bytes_up=sums.bytes_up,
             bytes_down=sums.bytes_down,
             epsilon=self._epsilon(question),

@@ -37,6 +37,7 @@ class Updates:
         """Stand ready to train from ``model``, or from a client's own base."""
         self.federation, self.scalars, self.train = exchange.federation, scalars, train
         self.model, self.bases, self.stream = model, bases, stream
+        self.start = self.federation.layout.flatten(model)
 
     def __call__(self, client: Party) -> tuple[Tensor, Mapping[str, float]]:
         """Return a client's update and scalars; they are zero where there is nobody."""
@@ -65,11 +66,14 @@ class Updates:
         base: State,
     ) -> tuple[Tensor, Mapping[str, float]]:
         layout = self.federation.layout
-        update = layout.flatten(trained) - layout.flatten(base)
-        statistics = layout.flatten_statistics(trained) - layout.flatten_statistics(base)
+        start = self.start if base is self.model else layout.flatten(base)
+        update = layout.flatten(trained).sub_(start)
+        if layout.statistics_dim:
+            statistics = layout.flatten_statistics(trained) - layout.flatten_statistics(base)
+            update = torch.cat([update, statistics])
         data = self.federation.datasets.get(client)
         counts = {} if data is None else {COUNT: float(len(data[1]))}
-        return torch.cat([update, statistics]), {**counts, **scalars}
+        return update, {**counts, **scalars}
 
 
 class UpdatesTogether(Updates):
@@ -107,6 +111,7 @@ def fresh_worker(federation: "Federation", model: State) -> nn.Module:
     """Return the one worker with the weights ``model``, in the modes of the user's model."""
     worker = federation.worker
     worker.load_state_dict(dict(model))
+    worker.zero_grad()  # of the client before
     for module, training in zip(worker.modules(), federation.modes, strict=True):
         module.training = training
     return worker

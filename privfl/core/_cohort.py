@@ -38,7 +38,7 @@ class Cohort:
         """Refuse an empty cohort, doubles, and weights or owners of another length."""
         n = len(self.members)
         require(n > 0, "A cohort needs at least one client", "none")
-        named = all(isinstance(who, int | str) for who in self.members)
+        named = all(issubclass(kind, int | str) for kind in {*map(type, self.members)})
         require(named, "Clients are named by numbers or strings", self.members)
         require(len(set(self.members)) == n, "A cohort lists each client once", self.members)
         require(SERVER not in self.members, "No client is called 'server'", self.members)

@@ -21,6 +21,7 @@ State = (
 )
 
 VERSION = 1
+_PLAIN = frozenset({int, str})
 LARGEST = 1 << 32  # bytes: above any model that is sent in one piece
 _DEEPEST = 32
 _HEADER = struct.Struct("<3sBI")  # "PFL", version, length of the JSON skeleton
@@ -166,6 +167,8 @@ def _skeleton(value: State, arrays: list[Array], depth: int) -> object:
     if isinstance(value, Tensor):
         return _array(value, arrays)
     if isinstance(value, tuple):
+        if _PLAIN.issuperset(map(type, value)):
+            return list(value)  # names of a cohort, mostly: thousands, and all alike
         return [_skeleton(item, arrays, depth + 1) for item in value]
     if isinstance(value, Mapping):
         return {"m": [[k, _skeleton(v, arrays, depth + 1)] for k, v in _items(value)]}
@@ -198,6 +201,8 @@ class _Reader:
         if node is None or isinstance(node, bool | int | str):
             return node
         if isinstance(node, list):
+            if _PLAIN.issuperset(map(type, node)):
+                return tuple(node)
             return tuple(self.read(item, depth + 1) for item in node)
         if not isinstance(node, dict):
             raise ValueError("an unknown kind")

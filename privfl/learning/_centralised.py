@@ -36,6 +36,8 @@ class Centralised(ReportsLoss[State], OneModel):
 
     def round(self, state: State, members: Sequence[Party], exchange: Exchange) -> State:
         """Train from the common weights on the members' data."""
+        if not members:
+            return exchange.moved(state, exchange((), exchange.local, model=state))
         pairs = [exchange.data_of(who) for who in members]
         pooled = torch.cat([x for x, _ in pairs]), torch.cat([y for _, y in pairs])
         train = exchange.trained_by(exchange.trainer, data=pooled)

@@ -24,6 +24,8 @@ from privfl.parts import Trained, Trainer
 from privfl.rounds import Line
 from privfl.sampling import Everybody, Sampling
 
+A_MILLION = 10**6  # records: more than any batch, to ask whether the number of steps depends on it
+
 
 class Buffered(TypedDict):
     """Hold the log of models that somebody still trains from, and who does since when.
@@ -94,16 +96,18 @@ class FedBuff(ReportsLoss[Buffered]):
         if type(sampling) is not Everybody:
             reason = f"{self!r} takes who is done first, and {sampling!r} draws"
             refuse("R12", (self, sampling), reason, "Leave sampling= out")
-        if not line.contract.claims_privacy:
+        claims = line.contract.claims_privacy
+        counts = any(c.relation is Relation.ADD_REMOVE for c in local.charges(A_MILLION))
+        if (claims or counts) and local.n_steps(1000) != local.n_steps(A_MILLION):
+            reason = f"when a client arrives tells how many examples it has, under {local!r}"
+            refuse("R12", (self, local), reason, "Say steps=…")
+        if not claims:
             return
         noise = line.contract.author("noise")
         relation = getattr(noise, "relation", Relation.ZERO_OUT)
         if relation is not Relation.ZERO_OUT:
             reason = f"who arrives first displaces another client, and {noise!r} is {relation}"
             refuse("R12", (self, noise), reason, "Use relation='zero-out'")
-        if local.n_steps(1) != local.n_steps(10**6):
-            reason = f"when a client arrives tells how many examples it has, under {local!r}"
-            refuse("R12", (self, local), reason, "Train with LocalSGD(steps=…)")
         if self.participations is None:
             reason = f"{self!r} lets a fast client be in any number of releases of {noise!r}"
             refuse("R12", (self, noise), reason, "Say participations=…")

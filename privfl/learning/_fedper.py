@@ -74,12 +74,13 @@ class FedPer(ReportsLoss[Personal]):
     def round(self, state: Personal, members: Sequence[Party], exchange: Exchange) -> Personal:
         """Let everybody train body and personal layers; the mean of the bodies comes back."""
         own, train = dict(state["own"]), self.training(exchange)
+        names = self._personal(exchange.layout)
 
         def run(client: Party, model: nn.Module, generator: Stream) -> Trained:
             model.load_state_dict(dict(self.weights_of(state, client)))
             trained = train(client, model, generator)
             weights = weights_of(trained.model)
-            own[client] = {name: w for name, w in weights.items() if self._is_personal(name)}
+            own[client] = {name: weights[name] for name in names}
             return trained
 
         release = exchange(members, Train(run, train.reports), model=state["common"])
@@ -100,6 +101,12 @@ class FedPer(ReportsLoss[Personal]):
     def weights_of(self, state: Personal, client: Party) -> State:
         """Return the common body with a client's own layers."""
         return {**state["common"], **state["own"].get(client, {})}
+
+    def _personal(self, layout: Layout) -> list[str]:
+        """Return the names that stay, those that are tied to them too."""
+        first = {entry.name: entry.tied_to or entry.name for entry in layout.entries}
+        stay = {first[name] for name in first if self._is_personal(name)}
+        return [name for name in first if first[name] in stay]
 
     def _is_personal(self, name: str) -> bool:
         return any(name == p or name.startswith(f"{p}.") for p in self.personal)

@@ -47,8 +47,9 @@ class FedRep(FedPer):
 
         def run(client: Party, model: nn.Module, generator: Stream) -> Trained:
             own = {name for name, _ in model.named_parameters() if self._is_personal(name)}
-            with only_training(model, own):
-                head(client, model, generator.child("head"))
+            if own:  # what is personal may be running statistics alone
+                with only_training(model, own):
+                    head(client, model, generator.child("head"))
             with only_training(model, {name for name, _ in model.named_parameters()} - own):
                 return body(client, model, generator.child("body"))
 

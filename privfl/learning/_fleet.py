@@ -49,11 +49,14 @@ class Fleet:
         return device.delay + steps / device.speed
 
     def share(self, client: Party, steps: int, generator: Stream) -> float:
-        """Draw what part of its work a client gets done in a round: from 0 (gone) to 1 (all)."""
+        """Draw what part of its work a client gets done in a round: from 0 (gone) to 1 (all).
+
+        Less than a step is nothing.
+        """
         device = self.device(client)
         gone, straggles, part = generator.uniform((3,)).tolist()
         share = part if straggles <= device.straggles else 1.0
         if self.deadline is not None:
             possible = (self.deadline - device.delay) * device.speed
             share = min(share, max(possible, 0.0) / steps)
-        return 0.0 if gone <= device.dropout else share
+        return 0.0 if gone <= device.dropout or share * steps < 1 else share

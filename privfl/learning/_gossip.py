@@ -78,6 +78,11 @@ class Gossip(Algorithm[Nodes]):
         return "none"
 
     @property
+    def keeps_partial_work(self) -> bool:
+        """A node goes on from what it has got done."""
+        return True
+
+    @property
     def one_sum(self) -> bool:
         """A sum for every node."""
         return False
@@ -98,6 +103,11 @@ class Gossip(Algorithm[Nodes]):
         if protocol.shares_key:
             reason = f"under {protocol!r} a node and one neighbour could read all others"
             refuse("R33", (self, protocol), reason, "Use SecAgg()")
+        if contract.sees != "each" and min(map(_degree, self.mixing)) < 2:
+            reason = (
+                f"a node of {self.name} has one neighbour, and {protocol!r} sums it with nobody"
+            )
+            refuse("R16", (self, protocol), reason, "Link every node to two others")
         if contract.noise in ("central", "shares"):
             noise = contract.author("noise")
             reason = f"{noise!r} is for a sum at a centre, and {self.name} has none"
@@ -161,6 +171,8 @@ class Gossip(Algorithm[Nodes]):
             key=f"node {who}",
             made_of=() if released else None,
         )
+        if not release.survivors:
+            return own
         received = exchange.moved(base, release)
         return combined([(row[who], own), (1 - row[who], received)])
 
@@ -180,6 +192,11 @@ class Gossip(Algorithm[Nodes]):
     def weights_of(self, state: Nodes, client: Party) -> State:
         """Return a node's own model."""
         return state["models"][client]
+
+
+def _degree(row: Sequence[float]) -> int:
+    """Count whom a node listens to, itself too where it does, less one."""
+    return sum(weight > 0 for weight in row) - 1
 
 
 def _sees_models(line: Line) -> bool:

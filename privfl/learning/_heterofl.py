@@ -78,7 +78,9 @@ class HeteroFL(ReportsLoss[State], OneModel):
         refuse_private_support(self, line)
         if line.contract.weighting != "uniform":
             weigh = line.contract.author("weighting")
-            reason = f"{type(self).__name__} divides by public counts of owners, {weigh!r} by others"
+            reason = (
+                f"{type(self).__name__} divides by public counts of owners, {weigh!r} by others"
+            )
             refuse("R2", (self, weigh), reason, "Drop it")
         if layout.statistics_dim:
             reason = f"{type(self).__name__} cannot average running statistics of different widths"
@@ -103,14 +105,17 @@ class HeteroFL(ReportsLoss[State], OneModel):
         shapes = {width: _shapes(network) for width, network in networks.items()}
         train = self._train(exchange, networks, shapes)
         owners = {width: owned(exchange.layout, state, shape) for width, shape in shapes.items()}
-        if exchange.pipeline.aggregator.linear:
+        if exchange.pipeline.aggregator.linear or not members:
             rows = [owners[self.width(who)] for who in members]
             mask = torch.stack(rows) if rows else None
             return exchange.moved(state, exchange(members, train, model=state, owners=mask))
-        releases = {}
-        for width in owners:
-            who = [member for member in members if self.width(member) == width]
-            releases[width] = exchange(who, train, model=state, key=f"width {width:g}")
+        cohorts = {width: [who for who in members if self.width(who) == width] for width in owners}
+        for who in cohorts.values():  # each is large enough, before anybody trains
+            exchange.pipeline.plan(n_clients=len(who), dim=exchange.layout.dim)
+        releases = {
+            width: exchange(who, train, model=state, key=f"width {width:g}")
+            for width, who in cohorts.items()
+        }
         return exchange.moved(state, _by_owner(releases, owners))
 
     def _train(
@@ -123,6 +128,7 @@ class HeteroFL(ReportsLoss[State], OneModel):
             width, wide = self.width(client), weights_of(model)
             narrow = networks[width].to(next(model.parameters()).device)
             narrow.load_state_dict(dict(narrowed(wide, shapes[width])))
+            narrow.zero_grad()  # of the client before
             loss = exchange.loss
             if self.mask_labels:
                 loss = masked(loss, exchange.data_of(client)[1])

@@ -85,6 +85,8 @@ class HierFAVG(ReportsLoss[State], OneModel):
         strangers = [client for client in placed if client not in clients]
         require(not lost, "Every client is in an edge", f"none for {lost}")
         require(not strangers, f"Edges hold clients among {list(clients)}", strangers)
+        both = [edge for edge in self.edges if edge in clients]
+        require(not both, "An edge has a name that no client has", both)
         return super().start(model, clients)
 
     def round(self, state: State, members: Sequence[Party], exchange: Exchange) -> State:
@@ -94,13 +96,14 @@ class HierFAVG(ReportsLoss[State], OneModel):
             who = [member for member in members if member in clients]
             if who:
                 models[edge], sizes[edge] = self._edge(edge, who, state, exchange)
+        models = {edge: model for edge, model in models.items() if sizes[edge]}
         if not models:
             return exchange.moved(state, exchange((), exchange.local, model=state))
         release = exchange(
             tuple(models),
             Train(lambda edge, model, generator: Trained(models[edge])),
             model=state,
-            weights=tuple(map(float, sizes.values())),
+            weights=tuple(float(sizes[edge]) for edge in models),
             scalars=(),
             pipeline=self.cloud,
             key="cloud",
@@ -111,9 +114,9 @@ class HierFAVG(ReportsLoss[State], OneModel):
     def _edge(
         self, edge: Party, members: Sequence[Party], model: State, exchange: Exchange
     ) -> tuple[State, int]:
-        """Run the rounds of one edge: -> its model, and how many clients the last one counts."""
+        """Run the rounds of one edge: -> its model, and how many clients the fullest counts."""
         counted = 0
         for _ in range(self.edge_rounds):
             release = exchange(members, exchange.local, model=model, key=f"edge {edge}")
-            model, counted = exchange.moved(model, release), len(release.survivors)
+            model, counted = exchange.moved(model, release), max(counted, len(release.survivors))
         return model, counted

@@ -70,8 +70,8 @@ class LocalSGD(Trainer):
         return self.epochs * -(-n_records // self.batch_size)
 
     def partly(self, share: float, n_records: int) -> Self:
-        """Take that share of the steps, and at least one."""
-        return replace(self, steps=max(1, int(share * self.n_steps(n_records))))
+        """Take that share of the steps, down to the next whole number, and at least one."""
+        return replace(self, steps=max(1, int(share * self.n_steps(n_records) + 1e-9)))
 
 
 def require_training(model: nn.Module) -> None:

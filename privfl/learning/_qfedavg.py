@@ -104,11 +104,13 @@ class QFedAvg(OneModel):
         return exchange.moved(state, replace(release, update=release.update / h))
 
     def _summands(self, loss: float, start: State, trained: State) -> Trained:
-        by = loss**self.q
+        at = torch.tensor(loss, dtype=torch.float64)
+        by = float(at**self.q)  # as a tensor: too large a power is infinite, and no error
         moves = {name: trained[name] - value for name, value in start.items()}
         floats = [move.double() for move in moves.values() if move.is_floating_point()]
         length = sum(float(torch.sum(move * move)) for move in floats)
-        slope = self.q * loss ** (self.q - 1) if self.q else 0.0
+        # who does not move adds nothing, also where its loss is 0 and the slope infinite
+        slope = self.q * float(at ** (self.q - 1)) if self.q and length else 0.0
         sent = {
             name: start[name] + by * move if move.is_floating_point() else start[name]
             for name, move in moves.items()

@@ -37,7 +37,9 @@ def measured(model: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
         module.register_buffer("running_mean", torch.zeros(module.num_features))
         module.register_buffer("running_var", torch.ones(module.num_features))
         module.register_buffer("num_batches_tracked", torch.tensor(0))
-    model.train()
+    model.eval()  # a Scaler or dropout that trains would change what is measured
+    for module in norms:
+        module.train()
     with torch.no_grad():
         for x in batches:
             model(x)

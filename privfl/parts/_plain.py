@@ -34,16 +34,24 @@ class Plain(SumProtocol):
         if at.state is None:
             letters = dict.fromkeys(at.cohort.members, encode("upload"))
             return Turn(letters, "asked", stage="upload")
-        rows, rejected = {}, {}
+        places: dict[Party, int] = {}
+        sums, rejected = torch.empty(0), {}
         for who, reply in replies:
             try:
-                rows[who] = read_vector(reply, at)
+                row = read_vector(reply, at)
             except ProtocolAbort as error:
                 rejected[who] = str(error)
-        if not rows:
+                continue
+            if not places:
+                sums = row.new_empty(len(at.cohort), len(row))
+            elif row.dtype != sums.dtype:
+                sums = sums.to(torch.promote_types(row.dtype, sums.dtype))
+            sums[len(places)], places[who] = row, len(places)  # one copy, and no list of them all
+        if not places:
             raise ProtocolAbort(f"None of {len(at.cohort)} clients sent a usable update")
-        members = tuple(who for who in at.cohort.members if who in rows)
-        sums = torch.stack([rows[who] for who in members])
+        members = tuple(who for who in at.cohort.members if who in places)
+        order = [places[who] for who in members]
+        sums = sums[: len(order)] if order == sorted(order) else sums[order]
         return Turn(rows=Rows(sums, tuple((who,) for who in members)), rejected=rejected)
 
     def exchanges(self, plan: Plan, cohort: Cohort) -> tuple[Exchange, ...]:

@@ -4,6 +4,7 @@ import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, cast
 
 from privfl.core import Cohort, Party, ProtocolAbort, Scalar, State, encode, require
@@ -87,12 +88,12 @@ class Opening:
             and replace(before, pass_index=before.pass_index + 1).session == same.session
         )
 
-    @property
+    @cached_property
     def session(self) -> bytes:
         """A hash that no two sums share."""
         return hashlib.sha256(encode(self.to_state())).digest()
 
-    @property
+    @cached_property
     def occasion(self) -> bytes:
         """A hash that no two rounds share, and all passes of one do."""
         first = replace(self, present=self.cohort.members, pass_index=0, public={})
