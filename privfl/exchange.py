@@ -125,8 +125,9 @@ class Exchange:
             nonce=stream.child("nonce").bytes(16) if stream.seeded else None,
             public=public_of(state),
         )
-        if made_of is None or made_of:
-            self._charge(opening, pipeline, asked if made_of is None else made_of)
+        sources = asked if made_of is None else made_of
+        free = made_of is not None and not made_of  # all that is sent was released before
+        reserved = None if free else self._charge(opening, pipeline, sources)
         begins = self.clock.meet(asked)
         updates = self._updates(members, train, pipeline, declared, model, bases or {}, stream)
         release = pipeline.run(
@@ -143,8 +144,8 @@ class Exchange:
         over = self._over(asked, lost, begins) if ends is None else ends
         self._note(release, asked, over)
         self.counted |= set(survivors if made_of is None else made_of)
-        if self.reserved:
-            self.reserved[-1].bind(update=release.digest)
+        if reserved is not None:
+            reserved.bind(update=release.digest)
         return release
 
     @property
@@ -185,21 +186,25 @@ class Exchange:
                 out[who] = [*in_and_out[False]]
         return out
 
-    def _charge(self, opening: Opening, pipeline: Pipeline, members: Sequence[Party]) -> None:
+    def _charge(
+        self, opening: Opening, pipeline: Pipeline, members: Sequence[Party]
+    ) -> Reservation | None:
         beside = self.trainer.hides_records and pipeline.trainer is None
         words = f"{self.trainer!r}, {pipeline!r}" if beside else repr(pipeline)
-        self._spend(self.charges(opening, members, pipeline), words)
+        return self._spend(self.charges(opening, members, pipeline), words)
 
-    def _spend(self, charges: Mapping[Party, Sequence[Charge]], words: str) -> None:
+    def _spend(self, charges: Mapping[Party, Sequence[Charge]], words: str) -> Reservation | None:
+        """Charge a release before it is made; without a ledger, in the history alone."""
         federation = self.federation
         if federation.ledger is None:
             federation.history.spend(charges, self.budget)
-            return
+            return None
         account = federation.ledger
         if self.budget is not None:
             account = account.within(self.budget)
         self.reserved.append(account.reserve(charges, pipeline=words, seeded=self.stream.seeded))
         federation.history.spend(charges)
+        return self.reserved[-1]
 
     def _next_stream(self) -> Stream:
         """Return randomness of an exchange's own; the first one's is the round's."""

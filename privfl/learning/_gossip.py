@@ -112,7 +112,7 @@ class Gossip(Algorithm[Nodes]):
             noise = contract.author("noise")
             reason = f"{noise!r} is for a sum at a centre, and {self.name} has none"
             refuse("R33", (self, noise), reason, "Use LocalGaussianNoise(…)")
-        if contract.noise == "local" and contract.sees != "each":
+        if contract.noise == "local" and contract.rows != "each":
             noise = contract.author("noise")
             reason = f"{noise!r} enters a node's own state, and {protocol!r} sums those of others"
             refuse("R33", (noise, protocol), reason, "Keep one")
@@ -165,7 +165,7 @@ class Gossip(Algorithm[Nodes]):
             tuple(counts),
             Train(lambda peer, model, generator: Trained(state["models"][peer])),
             model=base,
-            weights=tuple(counts.values()),
+            weights=tuple(w / max(counts.values()) for w in counts.values()),  # a clip clips at C
             scalars=(),
             pipeline=shield,
             key=f"node {who}",

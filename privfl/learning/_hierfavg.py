@@ -103,7 +103,8 @@ class HierFAVG(ReportsLoss[State], OneModel):
             tuple(models),
             Train(lambda edge, model, generator: Trained(models[edge])),
             model=state,
-            weights=tuple(float(sizes[edge]) for edge in models),
+            # at most 1: a clip in the cloud is one of a whole edge's move, and not of its multiple
+            weights=tuple(sizes[edge] / max(sizes.values()) for edge in models),
             scalars=(),
             pipeline=self.cloud,
             key="cloud",
