@@ -22,6 +22,7 @@ lint: .venv/privfl-test
 	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p privfl
 
 bench: .venv/privfl-bench
+	$(INSTALL) --no-deps pfl # it asks for an older dp-accounting, and runs with this one
 	for script in benchmarks/[!_]*.py; do $(BIN)/python $$script || exit 1; done
 
 bench-he: .venv/privfl

@@ -1,114 +1,117 @@
-"""A federation round against the bare loop it replaces: same data, same batches, one run.
+"""A federation round beside the bare loop it replaces and beside other engines, in one run.
 
-    python benchmarks/federation.py [--json]
+    pip install -c constraints.txt -e ".[bench]"
+    pip install -c constraints.txt --no-deps pfl
+    python benchmarks/federation.py [--json] [--only bare together engines growth]
 
-Prints the ratio of medians over rounds; 1.00 is free.
+- *bare*: FedAvg as a loop of state_dicts, and the same round under a federation, as ratios: 1.00 is
+  free.
+- *together*: clients trained as one batch, and one by one.
+- *engines*: FedAvg of 50 and 100 clients in privfl, pfl-research 0.6 and Flower 1.41's simulation
+  on Ray: the same model, weights and images, five steps of ten images a client, one torch thread.
+  Rounds take turns, and after the first one all models must be the same up to rounding. Flower runs
+  in a process of its own, with ``--workers`` Ray workers of one CPU (1: as many as the others use;
+  its server is beside them); the time between two of its rounds counts, and what starts Ray is
+  told apart.
+- *growth*: rounds of 10 to 1,000 clients of five images each, and the most memory they took.
+
+pfl goes in without its dependencies: it asks for an older dp-accounting than privfl, and accounts
+for nothing here. A peer that is not installed is left out.
 """
 
 import argparse
-import copy
 import json
-import statistics
-import time
-from collections.abc import Callable
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from collections.abc import Mapping
+from dataclasses import asdict
 
 import torch
-from torch import nn
+from _federation_bare import Seconds, beside_the_loop, together
+from _federation_growth import Grown, growth
+from _federation_peers import Compared, compare, missing
+from _federation_task import MODELS, Task
 
-from privfl import Federation, Pipeline
-from privfl.data import mnist_sample
-from privfl.defenses.dp import Clip, LocalGaussianNoise
 from privfl.evaluate import Scenario
-from privfl.learning import LocalSGD, TogetherSGD
 
-LOCAL = LocalSGD(lr=0.2, steps=6)
-LOSS = nn.functional.cross_entropy
+SIZES = [10, 30, 100, 300, 1000]
 
 
-def bare_round(model: nn.Module, parts: list[tuple[torch.Tensor, torch.Tensor]]) -> None:
-    """Run FedAvg as a loop of state_dicts, as people write it."""
-    states = []
-    for x, y in parts:
-        worker = copy.deepcopy(model)
-        optimizer = torch.optim.SGD(worker.parameters(), lr=LOCAL.lr)
-        for batch in torch.randperm(len(x)).split(LOCAL.batch_size)[: LOCAL.steps]:
-            optimizer.zero_grad()
-            LOSS(worker(x[batch]), y[batch]).backward()
-            optimizer.step()
-        states.append(worker.state_dict())
-    mean = {name: sum(state[name] for state in states) / len(states) for name in states[0]}
-    model.load_state_dict(mean)
-
-
-def interleaved(jobs: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Time the jobs in turn, so that a busy machine is busy for all of them alike."""
-    seconds: dict[str, list[float]] = {name: [] for name in jobs}
-    for _ in range(rounds):
-        for name, job in jobs.items():
-            start = time.perf_counter()
-            job()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values[1:]) for name, values in seconds.items()}
-
-
-def measure(make: Callable[[], nn.Module], rounds: int) -> dict[str, float]:
-    """Return seconds a round of the bare loop and of federations."""
-    x, y = mnist_sample().train
-    parts = [(x[k::10], y[k::10]) for k in range(10)]
-    bare = make()
-    shields = {
-        "federation": Pipeline(),
-        "with Clip": Pipeline(Clip(1.0)),
-        "with Clip and local noise": Pipeline(Clip(1.0), LocalGaussianNoise(0.1)),
-    }
-    jobs: dict[str, Callable[[], object]] = {"bare loop": lambda: bare_round(bare, parts)}
-    for name, shield in shields.items():
-        jobs[name] = Federation(make(), parts, shield, loss=LOSS, local=LOCAL).round
-    return interleaved(jobs, rounds)
-
-
-def together(make: Callable[[], nn.Module], rounds: int) -> dict[str, float]:
-    """Return how many times faster training clients as one batch is, by number of clients."""
-    x, y = mnist_sample().train
-    found = {}
-    for n in (10, 50, 100):
-        parts = [(x[k::n], y[k::n]) for k in range(n)]
-        jobs: dict[str, Callable[[], object]] = {}
-        for trainer in (LocalSGD(lr=0.2, batch_size=32, steps=1), TogetherSGD(lr=0.2, steps=1)):
-            federation = Federation(make(), parts, Pipeline(), loss=LOSS, local=trainer)
-            jobs[type(trainer).__name__] = federation.round
-        seconds = interleaved(jobs, rounds)
-        found[f"{n} clients"] = seconds["LocalSGD"] / seconds["TogetherSGD"]
-    return found
-
-
-def main() -> None:
-    """Measure the demo's two models and print ratios."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--rounds", type=int, default=12)
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    scenario = Scenario.digits()
-    found = {
-        "CNN, 28,938 parameters": measure(scenario.model, args.rounds),
-        "MLP, 50,890 parameters": measure(scenario.twin or scenario.model, args.rounds),
-    }
-    batched = {
-        "CNN": together(scenario.model, args.rounds),
-        "MLP": together(scenario.twin or scenario.model, args.rounds),
-    }
-    if args.json:
-        print(json.dumps({"seconds a round": found, "together": batched}, indent=1))
-        return
-    for model, ratios in batched.items():
-        told = ", ".join(f"{n}: {ratio:.2f}" for n, ratio in ratios.items())
-        print(f"{model}, one step, all clients as one batch, times faster than one by one: {told}")
+def tell_bare(found: Mapping[str, Seconds]) -> None:
+    """Print ratios to the bare loop."""
     for model, seconds in found.items():
         base = seconds["bare loop"]
         print(f"{model}: bare loop {1000 * base:.1f} ms a round of ten clients")
         for name, value in seconds.items():
             print(f"  {name:<28} {value / base:.3f}")
+
+
+def tell_together(found: Mapping[str, Seconds]) -> None:
+    """Print how many times faster."""
+    for model, ratios in found.items():
+        told = ", ".join(f"{n}: {ratio:.2f}" for n, ratio in ratios.items())
+        print(f"{model}, one step, all clients as one batch, times faster than one by one: {told}")
+
+
+def tell_engines(found: list[Compared]) -> None:
+    """Print seconds a round, how many times privfl's, and how far the models are from it."""
+    for package in missing():
+        print(f"{package} is not installed: what needs it is left out")
+    for c in found:
+        print(f"{c.parameters} parameters, {c.n} clients: seconds a round, and times privfl's")
+        for name, value in c.seconds.items():
+            ratio, start = value / c.seconds["privfl"], c.first[name] - value
+            print(f"  {name:<8}{value:>9.3f}{ratio:>7.2f}   the first took {start:+.1f} s")
+        apart = ", ".join(f"{name} {value:.1e}" for name, value in c.difference.items())
+        print(f"  largest difference of the models after one round: {apart}")
+
+
+def tell_growth(found: list[Grown]) -> None:
+    """Print a table."""
+    print(f"{'clients':>8}{'s a round':>11}{'ms a client':>13}{'peak MB':>9}{'before':>8}")
+    for g in found:
+        times = f"{g.seconds:>11.3f}{1000 * g.per_client:>13.2f}"
+        print(f"{g.n:>8}{times}{g.megabytes:>9.0f}{g.before:>8.0f}")
+
+
+def main() -> None:
+    """Measure section by section, and print tables, or JSON at the end."""
+    scenario = Scenario.digits()
+    cnn, mlp = scenario.model, scenario.twin or scenario.model
+    tasks = [Task(parameters, n) for parameters in MODELS for n in (50, 100)]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument("--rounds", type=int, default=12, help="of bare and together")
+    parser.add_argument("--engine-rounds", type=int, default=4, help="of engines, after the first")
+    parser.add_argument("--workers", type=int, default=1, help="of Flower's simulation")
+    names = ["bare", "together", "engines", "growth"]
+    parser.add_argument("--only", nargs="+", choices=names, default=names)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    measured = {
+        "bare": lambda: {
+            "CNN, 28,938 parameters": beside_the_loop(cnn, args.rounds),
+            "MLP, 50,890 parameters": beside_the_loop(mlp, args.rounds),
+        },
+        "together": lambda: {"CNN": together(cnn, args.rounds), "MLP": together(mlp, args.rounds)},
+        "engines": lambda: [compare(task, args.engine_rounds, args.workers) for task in tasks],
+        "growth": lambda: growth(SIZES, rounds=2),
+    }
+    tell = {
+        "bare": tell_bare,
+        "together": tell_together,
+        "engines": tell_engines,
+        "growth": tell_growth,
+    }
+    found = {}
+    for name in args.only:
+        found[name] = measured[name]()
+        if not args.json:
+            tell[name](found[name])
+    if args.json:
+        print(json.dumps(found, indent=1, default=asdict))
 
 
 if __name__ == "__main__":

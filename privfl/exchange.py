@@ -280,10 +280,10 @@ class Exchange:
     ) -> Updates:
         whole = all(share in (0, 1) for share in self.shares.values())
         if members and train is self.local and isinstance(self.trainer, TogetherSGD) and whole:
-            return UpdatesTogether(self, members, model, stream)
+            return UpdatesTogether(self, pipeline, members, model, stream)
         own = (scalar.name for scalar in pipeline.scalars)
         names = (*(scalar.name for scalar in declared), *own)
-        return Updates(self, names, train, model, bases, stream)
+        return Updates(self, pipeline, names, train, model, bases, stream)
 
     def _declared(
         self, train: Train, pipeline: Pipeline, scalars: tuple[Scalar, ...] | None

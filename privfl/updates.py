@@ -13,6 +13,7 @@ from privfl.learning import Train
 from privfl.learning._algorithm import State
 from privfl.parts import Data, Loss
 from privfl.parts._weigh import COUNT
+from privfl.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from privfl.exchange import Exchange
@@ -28,6 +29,7 @@ class Updates:
     def __init__(
         self,
         exchange: "Exchange",
+        pipeline: Pipeline,
         scalars: Sequence[str],
         train: Train,
         model: State,
@@ -35,7 +37,8 @@ class Updates:
         stream: Stream,
     ) -> None:
         """Stand ready to train from ``model``, or from a client's own base."""
-        self.federation, self.scalars, self.train = exchange.federation, scalars, train
+        self.federation, self.pipeline = exchange.federation, pipeline
+        self.scalars, self.train = scalars, train
         self.model, self.bases, self.stream = model, bases, stream
         self.start = self.federation.layout.flatten(model)
 
@@ -50,7 +53,7 @@ class Updates:
     def _nothing(self) -> tuple[Tensor, Mapping[str, float]]:
         layout = self.federation.layout
         # not finite under a claim: a clip makes all of it zero, the scalars it measures too
-        value = math.nan if self.federation.pipeline.contract.claims_privacy else 0.0
+        value = math.nan if self.pipeline.contract.claims_privacy else 0.0
         size = layout.dim + layout.statistics_dim
         nothing = torch.full((size,), value, dtype=layout.dtype)
         return nothing, dict.fromkeys(self.scalars, 0.0)
@@ -80,10 +83,15 @@ class UpdatesTogether(Updates):
     """Train all clients at once when the first update is asked for."""
 
     def __init__(
-        self, exchange: "Exchange", members: Sequence[Party], model: State, stream: Stream
+        self,
+        exchange: "Exchange",
+        pipeline: Pipeline,
+        members: Sequence[Party],
+        model: State,
+        stream: Stream,
     ) -> None:
         """Stand ready to train ``members`` from ``model``."""
-        super().__init__(exchange, ("loss",), exchange.local, model, {}, stream)
+        super().__init__(exchange, pipeline, ("loss",), exchange.local, model, {}, stream)
         self.exchange, self.members = exchange, members
         self.sent = dict[Party, tuple[Tensor, Mapping[str, float]]]()
 
