@@ -3,7 +3,7 @@
 import copy
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import Any, Required, Self, TypedDict, Unpack
 
@@ -27,6 +27,7 @@ from privfl.core import State as Kept
 from privfl.crypto import Stream
 from privfl.datasets import Dataset, by_client
 from privfl.exchange import Exchange
+from privfl.explain import Explanation
 from privfl.history import History, Record
 from privfl.learning import Algorithm, FedAvg, Fleet, LocalSGD, as_trainer
 from privfl.learning._as_trainer import TrainFunction
@@ -36,6 +37,12 @@ from privfl.pipeline import Pipeline
 from privfl.rounds import Line, Release, without_keys
 from privfl.rounds._in_process import UpdateOf
 from privfl.sampling import Everybody, Sampling
+
+BINDINGS = {
+    "same": "Where clients sign, they are sure that others were sent the same model, trap or not.",
+    "chain": "Where clients sign, they are sure of the log's head and of the versions in a buffer.",
+    "none": "Nobody makes sure of what model others were sent: inconsistent ones are not stopped.",
+}
 
 
 class Adversary:
@@ -207,6 +214,21 @@ class Federation:
     def round(self, *, drop: Mapping[Party, str] | None = None) -> FederatedRound:
         """Run one round; ``drop`` loses clients from a stage of the protocol on."""
         return self._round(drop or {}, None)
+
+    def explain(self, *, rounds: int = 1) -> Explanation:
+        """Say what a round is as `Pipeline.explain` does, for the smallest sum of the algorithm.
+
+        Epsilon is that of a client in every sum it can be in.
+        """
+        algorithm, sampling = self.algorithm, self.sampling if self.algorithm.one_sum else None
+        said = self.pipeline.explain(
+            n_clients=algorithm.smallest_sum(self.members),
+            model=self.layout,
+            rounds=rounds * algorithm.sums_a_round,
+            delta=self.history.delta,
+            sampling=sampling,
+        )
+        return replace(said, notes=(*said.notes, BINDINGS[algorithm.model_binding]))
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write weights, states and the ledger's head to a file, for `resume`.

@@ -164,6 +164,15 @@ class Algorithm(Generic[S]):
         """What clients send besides the update."""
         return ()
 
+    @property
+    def sums_a_round(self) -> int:
+        """How many sums a client is in, each round."""
+        return 1
+
+    def smallest_sum(self, clients: Sequence[Party]) -> int:
+        """Return how many clients the smallest sum of a round has, where everybody takes part."""
+        return len(clients)
+
     def check(self, line: Line, local: Trainer, sampling: Sampling, layout: Layout) -> None:
         """Refuse what the algorithm does not run under.
 

@@ -86,6 +86,11 @@ class FedBuff(ReportsLoss[Buffered]):
         """A round is a sum over who arrived first."""
         return False
 
+    def smallest_sum(self, clients: Sequence[Party]) -> int:
+        """Return the size of the buffer."""
+        del clients
+        return self.buffer
+
     def weight(self, staleness: int) -> float:
         """Return for how much an update counts that is so many versions old."""
         return 1 / math.sqrt(1 + staleness)

@@ -60,6 +60,15 @@ class FedOpt(Algorithm[Optimized]):
         return self.algorithm.one_sum
 
     @property
+    def sums_a_round(self) -> int:
+        """As the algorithm has it."""
+        return self.algorithm.sums_a_round
+
+    def smallest_sum(self, clients: Sequence[Party]) -> int:
+        """As the algorithm has it."""
+        return self.algorithm.smallest_sum(clients)
+
+    @property
     def scalars(self) -> tuple[Scalar, ...]:
         """The algorithm's."""
         return self.algorithm.scalars

@@ -87,6 +87,11 @@ class Gossip(Algorithm[Nodes]):
         """A sum for every node."""
         return False
 
+    def smallest_sum(self, clients: Sequence[Party]) -> int:
+        """Return the fewest neighbours of a node, and at least 1."""
+        del clients
+        return max(1, min(map(_degree, self.mixing)))
+
     def check(self, line: Line, local: Trainer, sampling: Sampling, layout: Layout) -> None:
         """Refuse what needs a centre."""
         del local, layout

@@ -59,6 +59,16 @@ class HierFAVG(ReportsLoss[State], OneModel):
         """A sum for every edge."""
         return False
 
+    @property
+    def sums_a_round(self) -> int:
+        """One for each round of an edge."""
+        return self.edge_rounds
+
+    def smallest_sum(self, clients: Sequence[Party]) -> int:
+        """Return the size of the smallest edge."""
+        del clients
+        return min(map(len, self.edges.values()))
+
     def check(self, line: Line, local: Trainer, sampling: Sampling, layout: Layout) -> None:
         """Refuse a cloud that trains, adds noise, weighs, or cannot open."""
         del line, local, sampling, layout
