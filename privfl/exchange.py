@@ -162,11 +162,10 @@ class Exchange:
         if self.reserved:
             self.reserved[-1].bind(model=weights_hash(weights))
 
-    def losses_of(self, candidates: Sequence[Party], model: State) -> list[float]:
-        """Ask candidates for their loss of a model, in clear: charged as what it is (rule R15)."""
+    def losses_of(self, candidates: Sequence[Party]) -> list[float]:
+        """Ask candidates for the loss of what they use, in clear: charged as it is (rule R15)."""
         self._spend(dict.fromkeys(candidates, ()), "the losses by which clients are chosen")
-        worker = fresh_worker(self.federation, model)
-        return [self.loss_of(who, worker) for who in candidates]
+        return [self.loss_of(who, self.federation.model_of(who)) for who in candidates]
 
     def charges(
         self, opening: Opening, members: Sequence[Party], pipeline: Pipeline | None = None

@@ -318,8 +318,7 @@ class Federation:
         drawn = list(draws)[-1]
         if self.sampling.by_loss:
             candidates = [self.members[k] for k in drawn.tolist()]
-            model = self.algorithm.model(self._state)
-            drawn = self.sampling.chosen(drawn, exchange.losses_of(candidates, model))
+            drawn = self.sampling.chosen(drawn, exchange.losses_of(candidates))
         return tuple(self.members[k] for k in drawn.tolist())
 
     def _require_same(self, kept: Mapping[str, Any]) -> None:

@@ -52,6 +52,17 @@ SAYS = {
         "epsilon would be 12.87 at delta 1e-05, above the budget of 12",
         "LedgerTampered:",
     ],
+    "7_federated_image_search_with_personal_heads": [
+        "each finds more than an untrained body: True",
+        "names its digits better than a common one: True",
+        "FedAvg: both digits of 100 of 100 clients are read from their updates",
+        "FedRep: 5,744 weights travel, at home stay ['head.weight', 'head.bias']",
+        "the server's head never moved: True",
+        "A layout must not share personal layers. Found ['head.weight', 'head.bias']",
+        "below one hundredth: True",
+        "whether a client took part, against an outsider: epsilon 7.1",
+        "noise finds more than no training: True",
+    ],
 }
 
 

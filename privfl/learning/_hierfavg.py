@@ -125,8 +125,12 @@ class HierFAVG(ReportsLoss[State], OneModel):
     def _edge(
         self, edge: Party, members: Sequence[Party], model: State, exchange: Exchange
     ) -> tuple[State, int]:
-        """Run the rounds of one edge: -> its model, and how many clients the fullest counts."""
-        counted = 0
+        """Run the rounds of one edge: -> its model, and how many clients it stands for.
+
+        That is how many the fullest round counts, and all that were asked where a claim divides by
+        them (rule R3).
+        """
+        counted = len(members) if exchange.pipeline.contract.claims_privacy else 0
         for _ in range(self.edge_rounds):
             release = exchange(members, exchange.local, model=model, key=f"edge {edge}")
             model, counted = exchange.moved(model, release), max(counted, len(release.survivors))
