@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from privfl.averager import model_hash, moved
 from privfl.clock import Clock
 from privfl.core import Budget, Charge, Cohort, Party, Reservation, Scalar, hash_of, weights_hash
+from privfl.core import State as Kept
 from privfl.crypto import Stream
 from privfl.history import Sums
 from privfl.learning import Train
@@ -112,19 +113,9 @@ class Exchange:
         if len(lost) == len(members) and pipeline.contract.sees == "each":
             members = ()  # nobody is left to wait for: a release of nothing
         cohort = self._cohort(members, weights, owners, asked)
-        declared = self._declared(train, pipeline, scalars)
-        start = self.layout.flatten(model)
-        opening = Opening.fresh(
-            pipeline,
-            cohort,
-            self.layout.dim,
-            statistics=self.layout.statistics_dim,
-            scalars=declared,
-            round=round_of(state),
-            model=self._bound_to(start, bases),
-            nonce=stream.child("nonce").bytes(16) if stream.seeded else None,
-            public=public_of(state),
-        )
+        start, declared = self.layout.flatten(model), self._declared(train, pipeline, scalars)
+        head = self._bound_to(start, bases)
+        opening = self._opening(pipeline, cohort, declared, head, state, stream)
         sources = asked if made_of is None else made_of
         free = made_of is not None and not made_of  # all that is sent was released before
         reserved = None if free else self._charge(opening, pipeline, sources)
@@ -240,6 +231,27 @@ class Exchange:
         if lost and self.fleet.deadline is not None:
             done.append(begins + self.fleet.deadline)
         return max(done, default=begins)
+
+    def _opening(
+        self,
+        pipeline: Pipeline,
+        cohort: Cohort,
+        declared: tuple[Scalar, ...],
+        head: bytes,
+        state: Kept,
+        stream: Stream,
+    ) -> Opening:
+        return Opening.fresh(
+            pipeline,
+            cohort,
+            self.layout.dim,
+            statistics=self.layout.statistics_dim,
+            scalars=declared,
+            round=round_of(state),
+            model=head,
+            nonce=stream.child("nonce").bytes(16) if stream.seeded else None,
+            public=public_of(state),
+        )
 
     def _cohort(
         self,
