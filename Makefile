@@ -7,7 +7,7 @@ TOLD := setup.cfg pyproject.toml constraints.txt
 # The work is split over processes; threads on top of them slow it down.
 export OMP_NUM_THREADS := 1
 
-.PHONY: demo test lint bench bench-he hero flower flower-simulation flower-faults yolo
+.PHONY: demo test lint bench bench-he hero flower flower-simulation flower-faults image-search next-character fraud hospitals yolo
 
 demo: .venv/privfl
 	$(BIN)/privfl duel --minutes 3
@@ -37,6 +37,13 @@ flower-simulation: .venv/privfl-simulation
 
 flower-faults: .venv/privfl-flower
 	$(BIN)/python tests/flower/loopback_faults.py
+
+# What federated learning is introduced with, plain and hardened: a table each, one to seven minutes.
+image-search next-character fraud: .venv/privfl
+	$(BIN)/python examples/$(subst -,_,$@)/run.py
+
+hospitals: .venv/privfl-examples
+	$(BIN)/python examples/hospitals/run.py
 
 # Four clients train a detector of Ultralytics, plainly and hardened, in one to two minutes.
 yolo: .venv/privfl-yolo

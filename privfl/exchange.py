@@ -1,25 +1,25 @@
 """The hardened exchanges of a round: charge, train, protect, release."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from torch import Tensor, nn
 
 from privfl.averager import model_hash, moved
-from privfl.clock import Clock
-from privfl.core import Budget, Charge, Cohort, Party, Reservation, Scalar, hash_of, weights_hash
+from privfl.charging import Charging
+from privfl.core import Budget, Cohort, Party, Scalar, hash_of
 from privfl.core import State as Kept
 from privfl.crypto import Stream
 from privfl.history import Sums
 from privfl.learning import Train
 from privfl.learning._algorithm import State, weights_of
 from privfl.learning._together_sgd import TogetherSGD
+from privfl.machines import Machines
 from privfl.parts import Data, Loss, Trained, Trainer
 from privfl.pipeline import Pipeline, public_of, round_of
-from privfl.rounds import Opening, Release, Setting, on_device_of
-from privfl.sampling import amplified
+from privfl.rounds import Opening, Release, on_device_of
 from privfl.updates import NOBODY, Updates, UpdatesTogether, fresh_worker, mean_loss
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ class Exchange:
         releases: what was published, in order.
         traffic: bytes up and down, by party.
         counted: the clients whose data is in some release.
-        clock: in simulated time.
+        charging: to the ledger or the history.
+        machines: the clients' own, in simulated time.
     """
 
     def __init__(
@@ -47,16 +48,16 @@ class Exchange:
         budget: Budget | None,
     ) -> None:
         """Stand in for round ``number``; ``drop`` loses clients from a stage on."""
-        self.federation, self.number, self.drop, self.budget = federation, number, drop, budget
+        self.federation, self.number, self.drop = federation, number, drop
         self.pipeline, self.layout = federation.pipeline, federation.layout
         self.trainer, self.loss, self.fleet = federation.local, federation.loss, federation.fleet
         self.stream = federation.stream.child(f"round/{number}")
         self.local = self.trained_by(self.trainer)
-        self.reserved: list[Reservation] = []
         self.releases: list[Release] = []
         self.traffic: dict[Party, tuple[int, int]] = defaultdict(lambda: (0, 0))
-        self.clock, self.shares = Clock(federation.clock), dict[Party, float]()
         self.counted = set[Party]()
+        self.charging = Charging(federation, budget)
+        self.machines = Machines(federation, self.stream)
 
     def trained_by(
         self, trainer: Trainer, *, loss: Loss | None = None, data: Data | None = None
@@ -65,16 +66,16 @@ class Exchange:
 
         def run(client: Party, model: nn.Module, generator: Stream) -> Trained:
             examples = self.data_of(client) if data is None else data
-            n, share = len(examples[1]), self._share(client)
+            n, share = len(examples[1]), self.machines.share(client)
             worker = trainer if share == 1 else trainer.partly(share, n)
-            self.clock.work(client, worker.n_steps(n) / self.fleet.device(client).speed)
+            self.machines.work(client, worker.n_steps(n))
             return worker.train(model, examples, self.loss if loss is None else loss, generator)
 
         return Train(run, trainer.reports)
 
     def trained(self, client: Party, train: Train, model: State) -> State:
         """Let a client train from ``model`` by itself: nothing leaves it, nothing is charged."""
-        if not self._share(client):
+        if not self.machines.share(client):
             return model
         stream = self.stream.child(f"alone/{client}/{len(self.releases)}")
         return weights_of(train(client, fresh_worker(self.federation, model), stream).model)
@@ -109,7 +110,7 @@ class Exchange:
         """Let ``members`` train and return the aggregate of their updates."""
         federation, pipeline = self.federation, pipeline or self.pipeline
         state, stream = federation.pipeline_states.get(key), self._next_stream()
-        asked, lost = members, self._lost(members, pipeline)
+        asked, lost = members, self.machines.lost(members)
         if len(lost) == len(members) and pipeline.contract.sees == "each":
             members = ()  # nobody is left to wait for: a release of nothing
         cohort = self._cohort(members, weights, owners, asked)
@@ -118,22 +119,23 @@ class Exchange:
         opening = self._opening(pipeline, cohort, declared, head, state, stream)
         sources = asked if made_of is None else made_of
         free = made_of is not None and not made_of  # all that is sent was released before
-        reserved = None if free else self._charge(opening, pipeline, sources)
-        begins = self.clock.meet(asked)
+        reserved = None if free else self.charging.release(opening, pipeline, sources)
+        begins = self.machines.meet(asked)
         updates = self._updates(members, train, pipeline, declared, model, bases or {}, stream)
         release = pipeline.run(
             opening,
             federation.adversary.corrupted(updates, cohort.members),
             state=state,
-            drop={who: at for who, at in {**self.drop, **lost}.items() if who in members},
+            drop=self._dropped(members, lost, pipeline),
             generator=stream.child("noise"),
             rogues=federation.adversary.rogues(pipeline, cohort.members),
         )
         federation.pipeline_states[key] = release.state
         survivors = tuple(who for who in release.survivors if who not in NOBODY)
         release = replace(on_device_of(release, start), survivors=survivors)
-        over = self._over(asked, lost, begins) if ends is None else ends
-        self._note(release, asked, over)
+        over = self.machines.done(asked, lost, begins) if ends is None else ends
+        self.machines.end(asked, over)
+        self._note(release, asked)
         self.counted |= set(survivors if made_of is None else made_of)
         if reserved is not None:
             reserved.bind(update=release.digest)
@@ -142,95 +144,35 @@ class Exchange:
     @property
     def sums(self) -> Sums:
         """What all exchanges of the round come to."""
-        return Sums.of(self.releases, self.counted, self.traffic, self.clock.now)
+        return Sums.of(self.releases, self.counted, self.traffic, self.machines.now)
 
     def moved(self, model: State, release: Release) -> State:
         """Return ``model`` plus the release, running statistics included."""
         return cast("State", moved(self.layout, model, release))
 
-    def bind_model(self, weights: State) -> None:
-        """Write down the model that this round ended with."""
-        if self.reserved:
-            self.reserved[-1].bind(model=weights_hash(weights))
-
     def losses_of(self, candidates: Sequence[Party]) -> list[float]:
         """Ask candidates for the loss of what they use, in clear: charged as it is (rule R15)."""
-        self._spend(dict.fromkeys(candidates, ()), "the losses by which clients are chosen")
+        self.charging.spend(dict.fromkeys(candidates, ()), "the losses by which clients are chosen")
         return [self.loss_of(who, self.federation.model_of(who)) for who in candidates]
-
-    def charges(
-        self, opening: Opening, members: Sequence[Party], pipeline: Pipeline | None = None
-    ) -> dict[Party, list[Charge]]:
-        """Return what a release is charged, by client: see `privfl.sampling.amplified`."""
-        federation = self.federation
-        plan, n = Setting(pipeline or self.pipeline, opening).plan, len(federation.members)
-        in_and_out = [
-            amplified(plan.charges, federation.sampling, n, member=member)
-            for member in (False, True)
-        ]
-        out: dict[Party, list[Charge]] = {}
-        for who, data in federation.datasets.items():
-            if who in members:
-                out[who] = [*in_and_out[True], *self.trainer.charges(len(data[1]))]
-            elif in_and_out[False]:
-                out[who] = [*in_and_out[False]]
-        return out
-
-    def _charge(
-        self, opening: Opening, pipeline: Pipeline, members: Sequence[Party]
-    ) -> Reservation | None:
-        beside = self.trainer.hides_records and pipeline.trainer is None
-        words = f"{self.trainer!r}, {pipeline!r}" if beside else repr(pipeline)
-        return self._spend(self.charges(opening, members, pipeline), words)
-
-    def _spend(self, charges: Mapping[Party, Sequence[Charge]], words: str) -> Reservation | None:
-        """Charge a release before it is made; without a ledger, in the history alone."""
-        federation = self.federation
-        if federation.ledger is None:
-            federation.history.spend(charges, self.budget)
-            return None
-        account = federation.ledger
-        if self.budget is not None:
-            account = account.within(self.budget)
-        self.reserved.append(account.reserve(charges, pipeline=words, seeded=self.stream.seeded))
-        federation.history.spend(charges)
-        return self.reserved[-1]
 
     def _next_stream(self) -> Stream:
         """Return randomness of an exchange's own; the first one's is the round's."""
         k = len(self.releases)
         return self.stream.child(f"exchange/{k}") if k else self.stream
 
-    def _lost(self, members: Sequence[Party], pipeline: Pipeline) -> dict[Party, str]:
-        """Return whom nobody waits for, and from which stage."""
-        partly, stage = self.federation.algorithm.keeps_partial_work, pipeline.protocol.uploads_in
-        shares = {who: self._share(who) for who in members}
-        return {who: stage for who, s in shares.items() if s == 0 or (s < 1 and not partly)}
+    def _dropped(
+        self, members: Sequence[Party], lost: Collection[Party], pipeline: Pipeline
+    ) -> dict[Party, str]:
+        """Return who is gone, and from which stage on: a lost one does not upload."""
+        gone = {**self.drop, **dict.fromkeys(lost, pipeline.protocol.uploads_in)}
+        return {who: stage for who, stage in gone.items() if who in members}
 
-    def _share(self, who: Party) -> float:
-        """Draw, once a round, what part of its work a client's machine gets done."""
-        if not self.federation.has_fleet or who not in self.federation.datasets:
-            return 1.0
-        if who not in self.shares:
-            chance = self.stream.child(f"machine/{who}")
-            self.shares[who] = self.fleet.share(who, self.steps_of(who), chance)
-        return self.shares[who]
-
-    def _note(self, release: Release, members: Sequence[Party], over: float) -> None:
-        """Write down a release, its bytes and when it was over."""
+    def _note(self, release: Release, members: Sequence[Party]) -> None:
+        """Write down a release and its bytes."""
         self.releases.append(release)
         for who in members:
             up, down = self.traffic[who]
             self.traffic[who] = (up + release.bytes_up, down + release.bytes_down)
-        self.clock.end(members, over)
-
-    def _over(self, members: Sequence[Party], lost: Mapping[Party, str], begins: float) -> float:
-        """Return when the last reply is there, or nobody waits any longer."""
-        heard = (who for who in members if who not in lost)
-        done = [self.clock.until[who] + self.fleet.device(who).delay for who in heard]
-        if lost and self.fleet.deadline is not None:
-            done.append(begins + self.fleet.deadline)
-        return max(done, default=begins)
 
     def _opening(
         self,
@@ -289,7 +231,7 @@ class Exchange:
         bases: Mapping[Party, State],
         stream: Stream,
     ) -> Updates:
-        whole = all(share in (0, 1) for share in self.shares.values())
+        whole = all(self.machines.share(who) in (0, 1) for who in members)
         if members and train is self.local and isinstance(self.trainer, TogetherSGD) and whole:
             return UpdatesTogether(self, pipeline, members, model, stream)
         own = (scalar.name for scalar in pipeline.scalars)

@@ -290,8 +290,8 @@ class Federation:
         self._state = self.algorithm.round(self._state, members, exchange)
         weights = dict(self.algorithm.model(self._state))
         self.model.load_state_dict(weights)
-        exchange.bind_model(weights)
-        self.clock = exchange.clock.now
+        exchange.charging.bind_model(weights)
+        self.clock = exchange.machines.now
         record = self.history.add(exchange.sums, seconds=time.perf_counter() - start)
         return FederatedRound(
             number=record.round,

@@ -110,8 +110,7 @@ class UpdatesTogether(Updates):
             [self._of(who) for who in self.members],
         )
         for who, trained, loss in zip(self.members, weights, losses, strict=True):
-            steps = self.exchange.steps_of(who)
-            self.exchange.clock.work(who, steps / self.exchange.fleet.device(who).speed)
+            self.exchange.machines.work(who, self.exchange.steps_of(who))
             self.sent[who] = self._sent(who, trained, {"loss": loss}, self.model)
 
 

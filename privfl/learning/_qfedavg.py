@@ -37,7 +37,8 @@ class QFedAvg(OneModel):
 
     Args:
         q: 0 counts clients alike; larger is fairer.
-        lr: the local learning rate, whose inverse is ``L``.
+        lr: the inverse of ``L``: the local learning rate where a client takes one step. With many
+            steps its update is as much longer, and so may ``lr`` be, or rounds step too short.
         h_bound: public cap on ``h``; larger values are cut, which makes a step longer.
         h_share: how much of the clip norm ``h`` uses under noise (rule R7).
         h_least: public floor of the mean of ``h``, so that noise cannot turn or blow up a step.

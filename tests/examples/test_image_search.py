@@ -13,15 +13,6 @@ from torch import nn
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples/image_search"
 
 
-@pytest.fixture(autouse=True)
-def _importable(monkeypatch):
-    """Make the example's modules importable, and forget them afterwards."""
-    monkeypatch.syspath_prepend(str(EXAMPLE))
-    yield
-    for path in EXAMPLE.glob("*.py"):
-        sys.modules.pop(path.stem, None)
-
-
 def angles(queries, gallery):
     """Cosines, one pair at a time."""
     out = np.zeros((len(queries), len(gallery)))

@@ -15,16 +15,6 @@ from torch import nn
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples/yolo_client"
 
 
-@pytest.fixture(autouse=True)
-def _importable(monkeypatch):
-    """Make the example's modules importable, and forget them afterwards."""
-    monkeypatch.syspath_prepend(str(EXAMPLE))
-    yield
-    for path in EXAMPLE.glob("*.py"):
-        if path.stem != "offline":  # Ultralytics reads its environment once
-            sys.modules.pop(path.stem, None)
-
-
 @pytest.fixture
 def _ultralytics():
     for name in ("ultralytics", "torchvision"):

@@ -19,7 +19,7 @@ RINGS = [
     ["pipeline+averager+calibration+explain", "defenses", "attacks"],
     ["ledger"],
     ["learning"],
-    ["federation+composition+datasets+exchange+updates+history+checkpoint+clock"],
+    ["federation+composition+datasets+exchange+updates+history+checkpoint+charging+machines"],
     ["front door"],
     ["reading"],
     ["evaluate", "flower", "testing"],

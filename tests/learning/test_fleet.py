@@ -10,7 +10,6 @@ import torch
 from learning_for_tests import LR, STEPS, N, clients, federation, squares, start, weights
 from oracles import federated as oracle
 from privfl import Pipeline
-from privfl.clock import Clock
 from privfl.crypto import Stream
 from privfl.defenses.dp import CentralGaussianNoise, Clip
 from privfl.defenses.masking import SecAgg
@@ -32,6 +31,7 @@ from privfl.learning import (
     TogetherSGD,
     ring,
 )
+from privfl.machines import Machines
 from privfl.parts import Mean
 from privfl.sampling import Device, FixedSize
 
@@ -291,17 +291,20 @@ def test_without_a_fleet_a_step_is_a_second():
 
 
 def test_a_clock_by_hand():
-    clock = Clock(10.0)
-    assert clock.now == 10.0
-    assert clock.meet(["a", "b"]) == 10.0
-    clock.work("a", 3.0)
-    clock.work("a", 1.0)
-    assert clock.now == 14.0
-    assert clock.meet(["b", "c"]) == 10.0
-    clock.work("c", 2.0)
-    assert clock.meet(["a", "c"]) == 14.0
-    clock.end(["a", "c"], 20.0)
-    assert (clock.until["b"], clock.now) == (10.0, 20.0)
+    run = federation(FedAvg(), fleet=Fleet([Device(speed=2.0, delay=0.5)]))
+    run.clock = 10.0
+    machines = Machines(run, Stream.replay(0))
+    assert machines.now == 10.0
+    assert machines.meet([0, 1]) == 10.0
+    machines.work(0, 6)
+    machines.work(0, 2)
+    assert machines.now == 14.0
+    assert machines.meet([1, 2]) == 10.0
+    machines.work(2, 2)
+    assert machines.meet([0, 2]) == 14.0
+    assert machines.done([0, 2], set(), 14.0) == 14.5
+    machines.end([0, 2], 20.0)
+    assert (machines.until[1], machines.now) == (10.0, 20.0)
 
 
 def test_nobody_sleeps(monkeypatch):
