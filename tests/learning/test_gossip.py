@@ -17,7 +17,7 @@ from privfl.defenses.dp import DPSGD, CentralGaussianNoise, Clip, LocalGaussianN
 from privfl.defenses.he import BFV, CKKS
 from privfl.defenses.masking import SecAgg
 from privfl.defenses.robust import NNM, Krum, TrimmedMean
-from privfl.learning import Fleet, Gossip, complete, contraction, metropolis, ring
+from privfl.learning import Fleet, Gossip, LocalSGD, complete, contraction, metropolis, ring
 from privfl.parts import Grouped, Mean, Plain, Weigh
 from privfl.sampling import Device, FixedSize, Poisson
 
@@ -354,3 +354,20 @@ def test_a_node_sends_what_it_had_before_the_round():
     for run in (forward, backward):
         list(run.rounds(2))
     assert models_of(forward) == pytest.approx(models_of(backward), abs=1e-12)
+
+
+def test_nodes_draw_their_batches_apart():
+    """With one data set for all, and one model, whoever drew alike would end alike."""
+    run = federation(Gossip(ring(5)), local=LocalSGD(lr=LR, batch_size=1, steps=3))
+    run.datasets.update(dict.fromkeys(run.members, run.datasets[4]))
+    run.round()
+    ends = models_of(run)
+    mixed = {tuple(np.round(end, 12)) for end in ends}
+    assert len(mixed) == 5
+
+
+def test_what_a_node_remembers_of_its_steps_is_its_own():
+    run = federation(Gossip(ring(5)), Pipeline(Clip(1.0), LocalGaussianNoise(0.1)))
+    run.round()
+    steps = {f"step {k}" for k in range(5)}
+    assert set(run.pipeline_states) == steps | {f"node {k}" for k in range(5)}

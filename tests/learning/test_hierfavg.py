@@ -7,7 +7,7 @@ import torch
 from learning_for_tests import LR, STEPS, clients, federation, squares, start, weights
 from oracles import federated as oracle
 from privfl import CompositionError, Federation, Ledger, Pipeline
-from privfl.defenses.dp import CentralGaussianNoise, Clip, LocalGaussianNoise
+from privfl.defenses.dp import AdaptiveClip, CentralGaussianNoise, Clip, LocalGaussianNoise
 from privfl.defenses.he import CKKS
 from privfl.defenses.masking import SecAgg
 from privfl.defenses.robust import Krum, TrimmedMean
@@ -227,3 +227,17 @@ def test_a_sampled_claim_over_several_sums_is_refused():
 def test_edges_that_do_not_fit_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_what_edges_remember_is_kept_apart():
+    """An adaptive clip follows its own edge: one that moves far has a larger norm in the end."""
+    edges = {"near": [0, 1], "far": [2, 3, 4]}
+    run = federation(HierFAVG(edges), Pipeline(AdaptiveClip(0.1)), local=LocalSGD(lr=LR, steps=1))
+    for who in edges["near"]:
+        x, y = run.datasets[who]
+        run.datasets[who] = (1e-3 * x, y)  # its slopes vanish
+    for _ in run.rounds(5):
+        pass
+    assert set(run.pipeline_states) == {"edge near", "edge far", "cloud"}
+    norms = [run.pipeline_states[f"edge {edge}"]["public"] for edge in edges]
+    assert norms[0] != norms[1]
