@@ -39,8 +39,14 @@ flower-faults: .venv/privfl-flower
 	$(BIN)/python tests/flower/loopback_faults.py
 
 # What federated learning is introduced with, plain and hardened: a table each, one to seven minutes.
-image-search next-character fraud: .venv/privfl
-	$(BIN)/python examples/$(subst -,_,$@)/run.py
+image-search: .venv/privfl
+	$(BIN)/python examples/image_search/run.py
+
+next-character: .venv/privfl
+	$(BIN)/python examples/next_character/run.py
+
+fraud: .venv/privfl
+	$(BIN)/python examples/fraud/run.py
 
 hospitals: .venv/privfl-examples
 	$(BIN)/python examples/hospitals/run.py
