@@ -94,7 +94,7 @@ def finish(
 ) -> Opened:
     """Drop what is not finite, run the parts among the rows, aggregate, run those behind."""
     memory = dict(private)
-    rows, rejected = _finite(setting, rows)
+    rows, rejected = _finite(setting, _owned(setting, rows))
     opened = rows
     rows = _among_rows(setting, rows, memory, generator)
     x, realised, denominator = _aggregated(setting, rows, memory, generator)
@@ -130,6 +130,20 @@ def learned(
         if after is not None:
             public[k] = after
     return public
+
+
+def _owned(setting: Setting, rows: Rows) -> Rows:
+    """Zero what a client sent of coordinates that it does not own, where each row is a client's.
+
+    There it is noise, or somebody who counts where few do.
+    """
+    owners, body = setting.opening.cohort.owners, setting.opening.body
+    if owners is None or setting.contract.rows != "each":
+        return rows
+    mine = owners[setting.opening.cohort.index(rows.survivors)].to(rows.sums.device)
+    nothing = rows.sums.new_zeros(())
+    sums = torch.cat([rows.sums[:, :body].where(mine, nothing), rows.sums[:, body:]], dim=1)
+    return rows.but(sums=sums)
 
 
 def _finite(setting: Setting, rows: Rows) -> tuple[Rows, dict[Party, str]]:
