@@ -116,7 +116,12 @@ class HeteroFL(ReportsLoss[State], OneModel):
             width: exchange(who, train, model=state, key=f"width {width:g}")
             for width, who in cohorts.items()
         }
-        return exchange.moved(state, _by_owner(releases, owners))
+        claims = exchange.pipeline.contract.claims_privacy  # then counts are public ones (rule R3)
+        heads = {
+            width: len(cohorts[width] if claims else release.survivors)
+            for width, release in releases.items()
+        }
+        return exchange.moved(state, _by_owner(releases, owners, heads))
 
     def _train(
         self,
@@ -155,11 +160,13 @@ def _shapes(network: nn.Module) -> Shapes:
     return {name: tensor.shape for name, tensor in network.state_dict().items()}
 
 
-def _by_owner(releases: Mapping[float, Release], owners: Mapping[float, Tensor]) -> Release:
+def _by_owner(
+    releases: Mapping[float, Release], owners: Mapping[float, Tensor], heads: Mapping[float, int]
+) -> Release:
     """Average the widths' results, each coordinate over those who own it: a release again."""
     first = next(iter(releases.values()))
-    total, heads = torch.zeros_like(first.update), torch.zeros_like(first.update)
+    total, counted = torch.zeros_like(first.update), torch.zeros_like(first.update)
     for width, release in releases.items():
-        weight = len(release.survivors) * owners[width].to(total)
-        total, heads = total + weight * release.update, heads + weight
-    return replace(first, update=total / heads.clamp(min=1))
+        weight = heads[width] * owners[width].to(total)
+        total, counted = total + weight * release.update, counted + weight
+    return replace(first, update=total / counted.clamp(min=1))
