@@ -328,3 +328,17 @@ def test_fedprox_without_its_term_is_fedavg_to_the_bit():
         for a in (FedAvg(), FedProx(mu=0))
     ]
     assert np.array_equal(after(runs[0], 3), after(runs[1], 3))
+
+
+def test_a_server_optimiser_steps_by_weights_and_not_by_running_statistics():
+    """They are averages: an adaptive step would throw a mean off and make a variance negative."""
+    ends = []
+    for algorithm in (FedAvg(), FedOpt(ServerAdam(lr=0.5))):
+        torch.manual_seed(0)
+        net = torch.nn.Sequential(torch.nn.BatchNorm1d(DIM), torch.nn.Linear(DIM, 1)).double()
+        run = federation(algorithm, net=net)
+        run.round()
+        ends.append(run.model[0])
+    assert torch.allclose(ends[0].running_mean, ends[1].running_mean)
+    assert torch.allclose(ends[0].running_var, ends[1].running_var)
+    assert not torch.allclose(ends[0].weight, ends[1].weight)

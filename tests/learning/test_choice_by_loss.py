@@ -7,14 +7,16 @@ import pytest
 import torch
 from torch import nn
 
-from learning_for_tests import N, clients, federation, squares, start, weights
+from learning_for_tests import N, clients, federation, line, squares, start, weights
 from oracles import federated as oracle
 from privfl import CompositionError, Ledger, Pipeline
 from privfl.defenses.dp import DPSGD, CentralGaussianNoise, Clip, LocalGaussianNoise
 from privfl.defenses.masking import SecAgg
-from privfl.learning import FedAvg, FedProx
+from privfl.exchange import Exchange
+from privfl.learning import FedAvg, FedPer, FedProx
 from privfl.parts import Grouped, Mean, Plain
 from privfl.sampling import PowerOfChoice
+from privfl.updates import mean_loss
 
 
 @pytest.fixture
@@ -155,3 +157,36 @@ def test_a_loss_that_is_no_number_does_not_choose_its_client():
     run = federation(FedAvg(), sampling=PowerOfChoice(candidates=N, size=N - 1))
     run.datasets = {k: tuple(map(torch.from_numpy, pair)) for k, pair in enumerate(data)}
     assert 2 not in run.round().release.survivors
+
+
+def test_a_loss_is_that_of_the_model_as_it_is_used():
+    """In evaluation, without dropout; and each client is asked for the model that it uses."""
+    net = nn.Sequential(nn.Dropout(0.9), line())
+    run = federation(FedAvg(), net=net, sampling=PowerOfChoice(5, 2))
+    exchange = Exchange(run, 0, {}, None)
+    expected = [oracle.loss(start(), data) for data in clients()]
+    assert exchange.losses_of(run.members) == pytest.approx(expected, abs=1e-12)
+
+
+def test_personal_layers_are_part_of_the_loss_that_chooses():
+    run = federation(FedPer(["head"]), net=Headed(), sampling=PowerOfChoice(5, 5))
+    run.round()
+    exchange = Exchange(run, 1, {}, None)
+    own = [mean_loss(run.model_of(who), run.datasets[who], squares) for who in run.members]
+    common = [mean_loss(run.model, run.datasets[who], squares) for who in run.members]
+    assert exchange.losses_of(run.members) == pytest.approx(own)
+    assert own != pytest.approx(common)
+
+
+class Headed(nn.Module):
+    """A linear body of four numbers and a linear head."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Linear(4, 4).double(), nn.Linear(4, 1).double()
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.fill_(0.1)
+
+    def forward(self, x):
+        return self.head(self.body(x))
