@@ -112,7 +112,7 @@ BUFFER = FedBuff(buffer=3, participations=5)
         (FedOpt(ServerAdam(), Gossip(ring(6))), Pipeline(), {}, "R33", "alone"),
         (None, IN_SHARES, {"sampling": PowerOfChoice(4, 2)}, "R12", "FixedSize"),
     ],
-    ids=lambda value: None if isinstance(value, dict) else str(value)[:60],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_this_federation_is_refused_before_anybody_trains(algorithm, pipeline, options, rule, fix):
     with pytest.raises(CompositionError) as error:

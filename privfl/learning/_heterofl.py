@@ -1,7 +1,7 @@
 """Networks of different widths that share what they have in common."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +53,7 @@ class HeteroFL(ReportsLoss[State], OneModel):
     0.5
     """
 
-    make: Callable[[float], nn.Module]
+    make: Callable[[float], nn.Module] = field(repr=False)
     widths: Mapping[Party, float]
     mask_labels: bool = True
 
