@@ -144,7 +144,7 @@ class Federation:
         fleet: Fleet | None = None,
         layout: Layout | None = None,
         ledger: Account | None = None,
-        generator: Stream | torch.Generator | None = None,
+        generator: Stream | torch.Generator | int | None = None,
         adversary: Adversary | None = None,
         delta: float = 1e-5,
     ) -> None:
@@ -213,6 +213,8 @@ class Federation:
 
     def round(self, *, drop: Mapping[Party, str] | None = None) -> FederatedRound:
         """Run one round; ``drop`` loses clients from a stage of the protocol on."""
+        strangers = [who for who in drop or {} if who not in self.members]
+        require(not strangers, f"drop names clients among {self.members}", strangers)
         return self._round(drop or {}, None)
 
     def explain(self, *, rounds: int = 1) -> Explanation:
@@ -353,6 +355,6 @@ class Options(TypedDict, total=False):
     fleet: Fleet | None
     layout: Layout | None
     ledger: Account | None
-    generator: Stream | torch.Generator | None
+    generator: Stream | torch.Generator | int | None
     adversary: Adversary | None
     delta: float

@@ -274,3 +274,8 @@ def test_training_together_refuses_a_client_with_too_few_examples() -> None:
     run = federation(local=TogetherSGD(batch_size=21, steps=1))
     with pytest.raises(ValueError, match=r"needs? 21 examples. Found 20"):
         run.round()
+
+
+def test_nobody_is_dropped_who_is_not_there() -> None:
+    with pytest.raises(ValueError, match="drop names clients among"):
+        federation().round(drop={99: "upload"})

@@ -28,7 +28,7 @@ class HierFAVG(ReportsLoss[State], OneModel):
     cloud would be accounted for.
 
     Args:
-        edges: the clients of each edge.
+        edges: the clients of each edge, by its name or its place.
         edge_rounds: rounds in each edge for one in the cloud.
         cloud: over the edges; its clients are the edges.
 
@@ -39,7 +39,7 @@ class HierFAVG(ReportsLoss[State], OneModel):
     1
     """
 
-    edges: Mapping[str, Sequence[Party]]
+    edges: Mapping[str, Sequence[Party]] | Sequence[Sequence[Party]]
     edge_rounds: int = 1
     cloud: Pipeline = Pipeline()  # noqa: RUF009
 
@@ -48,11 +48,18 @@ class HierFAVG(ReportsLoss[State], OneModel):
         super().__post_init__()
         require_count("edge_rounds", self.edge_rounds, least=1)
         require(bool(self.edges), "edges must hold at least one edge", "none")
-        empty = [edge for edge, clients in self.edges.items() if not clients]
+        empty = [edge for edge, clients in self.by_name.items() if not clients]
         require(not empty, "Every edge has at least one client", empty)
-        everybody = [client for clients in self.edges.values() for client in clients]
+        everybody = [client for clients in self.by_name.values() for client in clients]
         twice = sorted({str(c) for c in everybody if everybody.count(c) > 1})
         require(not twice, "A client is in one edge", twice)
+
+    @property
+    def by_name(self) -> Mapping[str, Sequence[Party]]:
+        """The clients of each edge, by its name."""
+        if isinstance(self.edges, Mapping):
+            return self.edges
+        return {f"edge {k}": clients for k, clients in enumerate(self.edges)}
 
     @property
     def one_sum(self) -> bool:
@@ -67,7 +74,7 @@ class HierFAVG(ReportsLoss[State], OneModel):
     def smallest_sum(self, clients: Sequence[Party]) -> int:
         """Return the size of the smallest edge."""
         del clients
-        return min(map(len, self.edges.values()))
+        return min(map(len, self.by_name.values()))
 
     def check(self, line: Line, local: Trainer, sampling: Sampling, layout: Layout) -> None:
         """Refuse a cloud that trains, adds noise, weighs, or cannot open."""
@@ -90,19 +97,19 @@ class HierFAVG(ReportsLoss[State], OneModel):
 
     def start(self, model: nn.Module, clients: Sequence[Party]) -> State:
         """Start from the model's weights, if every client has an edge."""
-        placed = {client for group in self.edges.values() for client in group}
+        placed = {client for group in self.by_name.values() for client in group}
         lost = [client for client in clients if client not in placed]
         strangers = [client for client in placed if client not in clients]
         require(not lost, "Every client is in an edge", f"none for {lost}")
         require(not strangers, f"Edges hold clients among {list(clients)}", strangers)
-        both = [edge for edge in self.edges if edge in clients]
+        both = [edge for edge in self.by_name if edge in clients]
         require(not both, "An edge has a name that no client has", both)
         return super().start(model, clients)
 
     def round(self, state: State, members: Sequence[Party], exchange: Exchange) -> State:
         """Let each edge run its rounds, and average the edges."""
         models, sizes = dict[Party, State](), dict[Party, int]()
-        for edge, clients in self.edges.items():
+        for edge, clients in self.by_name.items():
             who = [member for member in members if member in clients]
             if who:
                 models[edge], sizes[edge] = self._edge(edge, who, state, exchange)

@@ -241,3 +241,10 @@ def test_what_edges_remember_is_kept_apart():
     assert set(run.pipeline_states) == {"edge near", "edge far", "cloud"}
     norms = [run.pipeline_states[f"edge {edge}"]["public"] for edge in edges]
     assert norms[0] != norms[1]
+
+
+def test_edges_may_be_listed():
+    named = federation(HierFAVG({"edge 0": [0, 3], "edge 1": [1, 2, 4]}))
+    listed = federation(HierFAVG([[0, 3], [1, 2, 4]]))
+    named.round(), listed.round()
+    assert np.array_equal(weights(named), weights(listed))
