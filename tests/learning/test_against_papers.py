@@ -9,6 +9,7 @@ from learning_for_tests import (
     LR,
     SIZES,
     STEPS,
+    Narrow,
     clients,
     federation,
     line,
@@ -123,17 +124,6 @@ def test_perfedavg_draws_two_batches_for_a_step():
         (pair,) = [p for p, end in ends.items() if np.allclose(got, end, atol=1e-9)]
         seen.add(pair)
     assert any(i != j for i, j in seen)
-
-
-class Narrow(torch.nn.Module):
-    """A linear model that reads the first inputs only."""
-
-    def __init__(self, width):
-        super().__init__()
-        self.weight = line(width).weight
-
-    def forward(self, x):
-        return x[:, : self.weight.shape[1]] @ self.weight.T
 
 
 @pytest.mark.parametrize("widths", [(4, 4, 4, 4, 4), (4, 2, 1, 2, 3), (2, 2, 1, 1, 2)])

@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from learning_for_tests import LR, STEPS, N, clients, federation, squares, start, weights
+from learning_for_tests import (
+    LR,
+    STEPS,
+    N,
+    Narrow,
+    clients,
+    federation,
+    squares,
+    start,
+    weights,
+)
 from oracles import federated as oracle
 from privfl import Pipeline
 from privfl.crypto import Stream
@@ -205,15 +215,6 @@ def test_training_together_is_training_one_by_one_under_a_fleet(algorithm):
 
 
 # everybody is lost
-
-
-class Narrow(torch.nn.Module):
-    def __init__(self, width):
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.linspace(-1, 1, 4).double()[None])
-
-    def forward(self, x):
-        return x @ self.weight.T
 
 
 EVERY = [

@@ -6,7 +6,17 @@ import torch
 from dp_accounting import get_epsilon_gaussian
 from torch import nn
 
-from learning_for_tests import LR, STEPS, clients, federation, line, squares, start, weights
+from learning_for_tests import (
+    LR,
+    STEPS,
+    Narrow,
+    clients,
+    federation,
+    line,
+    squares,
+    start,
+    weights,
+)
 from oracles import federated as oracle
 from privfl import CompositionError, Federation, Pipeline, PlanError
 from privfl.compression import RandomK, TopK
@@ -16,17 +26,6 @@ from privfl.defenses.robust import Krum, TrimmedMean
 from privfl.learning import HeteroFL, LocalSGD, Scaler, masked, measured, static_batch_norm
 from privfl.parts import Mean
 from privfl.sampling import FixedSize
-
-
-class Narrow(nn.Module):
-    """A linear model that reads the first inputs only."""
-
-    def __init__(self, width):
-        super().__init__()
-        self.weight = line(width).weight
-
-    def forward(self, x):
-        return x[:, : self.weight.shape[1]] @ self.weight.T
 
 
 def hetero(pipeline=None, widths=None, **options):
@@ -423,3 +422,18 @@ def test_random_coordinates_go_with_widths():
     bare.round()
     ratio = (weights(run) - start()) / (weights(bare) - start())
     assert sorted(np.round(ratio, 9)) == [0, 0, 2, 2]
+
+
+@pytest.mark.parametrize("claims", [False, True])
+def test_widths_count_by_who_was_asked_under_a_claim_and_else_by_who_is_counted(claims):
+    noise = (CentralGaussianNoise(1e-12),) if claims else ()
+    shield = Pipeline(Clip(1e3), TrimmedMean(n_byzantine=0), *noise)
+    half = HeteroFL(Narrow, {3: 0.5, 4: 0.5}, mask_labels=False)
+    run = federation(half, shield, net=Narrow(1.0))
+    before = weights(run)
+    done = run.round(drop={0: "upload"})
+    wide, narrow = (release.update.numpy() for release in done.releases)
+    heads = 3 if claims else 2
+    shared = (heads * wide + 2 * narrow) / (heads + 2)
+    expected = before + np.where(np.arange(4) < 2, shared, wide)
+    assert weights(run) == pytest.approx(expected, abs=1e-9)

@@ -248,3 +248,13 @@ def test_edges_may_be_listed():
     listed = federation(HierFAVG([[0, 3], [1, 2, 4]]))
     named.round(), listed.round()
     assert np.array_equal(weights(named), weights(listed))
+
+
+def test_under_a_claim_edges_count_by_who_was_asked():
+    """Whoever is gone is a zero update in its edge, and so it is in the cloud (rule R3)."""
+    hush = Pipeline(Clip(1e3), Mean(), CentralGaussianNoise(1e-12))
+    run = hier(hush)
+    run.round(drop={2: "upload"})
+    moves = [oracle.local(start(), data, lr=LR, steps=STEPS) - start() for data in clients()]
+    expected = start() + sum(moves[k] for k in (0, 1, 3, 4)) / 5
+    assert weights(run) == pytest.approx(expected, abs=1e-6)
