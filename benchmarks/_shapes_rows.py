@@ -11,7 +11,7 @@ from privfl.core import require
 from privfl.evaluate._intervals import Estimate, paired_t
 
 HEAD = f"{'claim: first / second':<52}{'first':>7} {'second':>7}  "
-HEAD += f"{'apart [95 %]':<25}{'margin':<9}{'published':<13}verdict"
+HEAD += f"{'apart [95 %]':<25}{'margin':<9}{'published':<15}verdict"
 
 Figures = Mapping[str, float]  # what one seed gave, by name
 
@@ -70,7 +70,7 @@ class Row:
         wanted = f"{'>' if shape.above else '<'} {x}{shape.margin:.3g}"
         figures = f"{self.first:7.4g} {self.second:7.4g}"
         words = f"{shape.claim:<52}{figures}  {apart:<25}{wanted:<9}"
-        return f"{words}{shape.published:<13}{self.verdict}"
+        return f"{words}{shape.published:<15}{self.verdict}"
 
 
 class Claim(Protocol):
